@@ -1,0 +1,188 @@
+"""Commands: the only module that starts a process.
+
+Here belong `run` (to the end, under a deadline) and `start` (a long-lived child of ours). What the output means does
+not: that is the boundary module of the tool.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+from harness.core.errors import CommandFailed, CommandTimeout, ToolMissing
+
+# What a child inherits. Everything else of the user's environment stays out, so that a KUBECONFIG, an ARGOCD_SERVER
+# or a HELM_* of theirs can never steer one of our commands to one of their clusters.
+_INHERITED = (
+    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TERM", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEBIAN_FRONTEND",
+    "GOPROXY", "GOFLAGS", "GOSUMDB", "GOMODCACHE", "GOCACHE", "GOPATH", "GONOSUMDB", "GOPRIVATE",
+    "PIP_INDEX_URL", "PIP_CERT", "PIP_CONFIG_FILE", "PIP_EXTRA_INDEX_URL",
+)  # fmt: skip
+_GRACE = 5.0  # seconds between SIGTERM and SIGKILL when a deadline passes
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    elapsed: timedelta
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment our children get: a short list of what is inherited, plus `extra`."""
+    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    env.update(extra or {})
+    return env
+
+
+def which(tool: str) -> Path | None:
+    """Where `tool` is on PATH, or None. The system folders are searched too: /usr/sbin is not on everybody's PATH."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+    found = shutil.which(tool, path=path)
+    return Path(found) if found else None
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: timedelta,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    check: bool = True,
+    nice: int = 0,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run `argv` to its end and capture what it printed.
+
+    `env` is added to the short inherited environment. `log` also receives both streams as they come, `on_line` every
+    line of either. The child leads its own process group, and the whole group is killed when the deadline passes or
+    when we are interrupted, so that nothing it started survives us.
+
+    Raises ToolMissing, CommandTimeout, and, with `check`, CommandFailed.
+    """
+    tool = which(argv[0]) if "/" not in argv[0] else Path(argv[0])
+    if tool is None:
+        raise ToolMissing(argv[0])
+    full = [*(["nice", "-n", str(nice)] if nice else []), str(tool), *argv[1:]]
+    begun = time.monotonic_ns()
+    try:
+        child = subprocess.Popen(
+            full, env=clean_environment(env), cwd=cwd, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise ToolMissing(argv[0]) from error
+    sink = log.open("ab") if log else None
+    out, err = _Pump(child.stdout, sink, on_line), _Pump(child.stderr, sink, on_line)
+    feeder = _feed(child, stdin)
+    try:
+        returncode = child.wait(timeout.total_seconds())
+    except subprocess.TimeoutExpired:
+        _end_group(child)
+        raise CommandTimeout(argv, timeout, out.finish(), err.finish()) from None
+    except BaseException:
+        _end_group(child)
+        raise
+    finally:
+        if feeder:
+            feeder.join(1)
+        texts = out.finish(), err.finish()
+        if sink:
+            sink.close()
+    elapsed = timedelta(microseconds=(time.monotonic_ns() - begun) / 1000)
+    if check and returncode != 0:
+        raise CommandFailed(argv, returncode, *texts)
+    return Completed(tuple(argv), returncode, *texts, elapsed)
+
+
+def start(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a long-lived child in its own session, both streams into `log`. End it with `stop`.
+
+    Raises ToolMissing.
+    """
+    tool = which(argv[0]) if "/" not in argv[0] else Path(argv[0])
+    if tool is None:
+        raise ToolMissing(argv[0])
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            [str(tool), *argv[1:]], env=clean_environment(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    """End a child of `start` and everything it started: SIGTERM, then SIGKILL after 5 s."""
+    if child.poll() is None:
+        _end_group(child)
+
+
+class _Pump:
+    """Reads one stream to its end in a thread: a full pipe must never block the child."""
+
+    def __init__(self, stream: IO[bytes] | None, sink: IO[bytes] | None, on_line: Callable[[str], None] | None) -> None:
+        self._chunks: list[bytes] = []
+        self._thread = threading.Thread(target=self._copy, args=(stream or (), sink, on_line), daemon=True)
+        self._thread.start()
+
+    def _copy(self, lines: Iterable[bytes], sink: IO[bytes] | None, on_line: Callable[[str], None] | None) -> None:
+        for line in lines:
+            self._chunks.append(line)
+            if sink and not sink.closed:
+                sink.write(line)
+                sink.flush()
+            if on_line:
+                on_line(line.decode(errors="replace").rstrip("\n"))
+
+    def finish(self) -> str:
+        # A grandchild that kept the pipe open must not hang us: what was read so far is what there is.
+        self._thread.join(2)
+        return b"".join(self._chunks).decode(errors="replace")
+
+
+def _feed(child: subprocess.Popen[bytes], data: bytes | None) -> threading.Thread | None:
+    if data is None or child.stdin is None:
+        return None
+    pipe = child.stdin
+
+    def write() -> None:
+        try:
+            pipe.write(data)
+            pipe.close()
+        except BrokenPipeError:
+            return  # the child ended without reading its input; its return code says why
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    for sign, grace in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _GRACE)):
+        try:
+            os.killpg(child.pid, sign)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(grace)
+            break
+        except subprocess.TimeoutExpired:
+            continue

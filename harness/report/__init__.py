@@ -1,0 +1,1 @@
+"""Renderers: a stored run in, text out."""
