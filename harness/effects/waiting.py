@@ -1,0 +1,142 @@
+"""Waiting: the only module in which time passes on purpose.
+
+Here belong `Signal`, `until` (wait for a probe, woken by watches, with patience and a settle window) and `retrying`
+(transport retries by tenacity, every attempt reported). What is waited for does not: that is a probe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import tenacity
+
+from harness.core.clock import SECOND, Clock, SystemClock, between_ns
+from harness.core.observation import Observation, Probe, State
+
+T = TypeVar("T")
+HEARTBEAT = 8 * SECOND  # at least every 10 s a person must see what is awaited
+NOTHING = timedelta(0)
+
+
+class Signal:
+    """A counter that threads can wait on. `notify` may be called from any thread, as often as one likes."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._condition = threading.Condition()
+        self._clock: Clock = clock or SystemClock()
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def notify(self) -> None:
+        """Wake every waiter."""
+        with self._condition:
+            self._version += 1
+            self._condition.notify_all()
+
+    def wait_beyond(self, version: int, timeout: timedelta) -> int:
+        """Wait until the counter has passed `version`, at most `timeout`; the counter's value then."""
+        deadline = self._clock.now_ns() + int(timeout.total_seconds() * 1e9)
+        with self._condition:
+            while self._version <= version:
+                left = between_ns(self._clock.now_ns(), deadline)
+                if left <= NOTHING:
+                    break
+                self._clock.wait(self._condition, left)
+            return self._version
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a wait ended.
+
+    `last` is the observation that decided. For MET it is the first of the unbroken run of MET observations: its
+    `at_ns` is the start of the settle window that held. `flaps` counts how often MET was lost again before that.
+    """
+
+    last: Observation
+    waited: timedelta
+    flaps: int = 0
+
+    @property
+    def met(self) -> bool:
+        return self.last.met
+
+
+def until(
+    probe: Probe,
+    *,
+    within: timedelta,
+    settle: timedelta = NOTHING,
+    clock: Clock,
+    on_change: Callable[[Observation], None] = lambda _: None,
+    on_beat: Callable[[Observation, timedelta], None] = lambda _, __: None,
+    poll: timedelta = SECOND,
+) -> Outcome:
+    """Wait until `probe` is MET and stays so for `settle`; BROKEN and the end of patience end the wait as well.
+
+    The deadline bounds the *start* of the settle window: a window that began in time may end after it. A probe with
+    a signal is asked when something changed and at least every `poll`; `on_change` hears every change of the answer,
+    `on_beat` the last answer and the patience left, at least every 8 s.
+    """
+    begun = clock.now_ns()
+    deadline = begun + int(within.total_seconds() * 1e9)
+    last_beat, flaps = begun, 0
+    first_met: Observation | None = None
+    said: tuple[State, str] | None = None
+    while True:
+        version = probe.signal.version if probe.signal else 0
+        seen = probe.observe()
+        now = clock.now_ns()
+        if (seen.state, seen.actual) != said:
+            said, last_beat = (seen.state, seen.actual), now
+            on_change(seen)
+        elif between_ns(last_beat, now) >= HEARTBEAT:
+            last_beat = now
+            on_beat(seen, between_ns(now, deadline))
+        if seen.met:
+            first_met = first_met or seen
+            if between_ns(first_met.at_ns, now) >= settle:
+                return Outcome(first_met, between_ns(begun, now), flaps)
+        else:
+            flaps += first_met is not None
+            first_met = None
+            if seen.state is State.BROKEN or now >= deadline:
+                return Outcome(seen, between_ns(begun, now), flaps)
+        edges = [now + int(poll.total_seconds() * 1e9), last_beat + int(HEARTBEAT.total_seconds() * 1e9)]
+        edges.append(first_met.at_ns + int(settle.total_seconds() * 1e9) if first_met else deadline)
+        pause = max(between_ns(now, min(edges)), timedelta(microseconds=200))
+        if probe.signal:
+            probe.signal.wait_beyond(version, pause)
+        else:
+            clock.sleep(pause)
+
+
+def retrying(
+    action: Callable[[], T],
+    *,
+    on: tuple[type[Exception], ...],
+    within: timedelta,
+    clock: Clock,
+    report: Callable[[int, BaseException | None], None] = lambda _, __: None,
+) -> T:
+    """Do `action`, again while it raises one of `on`, with growing pauses (0.1 to 2 s) and never beyond `within`.
+
+    Only for transport between us and a tool, never around an injection. `report` hears every failed attempt: no retry
+    is silent. Raises what the last attempt raised.
+    """
+    retry = tenacity.Retrying(
+        stop=tenacity.stop_before_delay(within.total_seconds()),
+        wait=tenacity.wait_exponential(multiplier=0.1, max=2),
+        retry=tenacity.retry_if_exception_type(on),
+        sleep=lambda pause: clock.sleep(timedelta(seconds=pause)),
+        before_sleep=lambda s: report(s.attempt_number, s.outcome.exception() if s.outcome else None),
+        reraise=True,
+    )
+    return retry(action)
