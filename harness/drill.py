@@ -1,0 +1,265 @@
+"""One drill: binds probes, faults, clock, timeline and checks.
+
+Here belongs `Drill`, the object a scenario talks to. It knows no Kubernetes, no Docker and no pytest: what it is given
+are probes, faults and checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+from harness.core.checks import Check, fault_landed, waits_ended_met
+from harness.core.clock import MINUTE, SECOND, Clock
+from harness.core.compose import every, patient
+from harness.core.errors import (
+    ConfigError,
+    DrillFailed,
+    HarnessError,
+    InjectFailed,
+    NotConverged,
+    ObjectiveMissed,
+    PreconditionUnmet,
+    UnsafeTarget,
+)
+from harness.core.faults import BlastRadius, Fault, Sabotage
+from harness.core.observation import Observation, Probe
+from harness.core.timeline import Timeline, phase
+from harness.core.verdict import Finding, Verdict, join
+from harness.effects.waiting import Outcome, until
+
+F = TypeVar("F", bound=Fault)
+CONFIRMATION = 30 * SECOND  # a fault that has not landed by then did not land
+NOTHING = timedelta(0)
+
+
+class Reading(Protocol):
+    """Something that is read once and kept on the timeline."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> Any:
+        """The value; plain data."""
+
+
+class Rebuildable(Protocol):
+    """A system that can be made anew from Git."""
+
+    def rebuild(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Expectation:
+    """What a sabotaged twin must show."""
+
+    claim: str
+    naming: str
+    sabotage: Sabotage
+    patience: timedelta | None
+
+
+@dataclass(slots=True)
+class Drill:
+    """One execution of a scenario."""
+
+    name: str
+    promise: str
+    blast_radius: BlastRadius
+    timeline: Timeline
+    clock: Clock
+    objective: timedelta | None = None
+    patience_factor: float = 1.0
+    findings: list[Finding] = field(default_factory=list)
+    verdict: Verdict | None = None
+    _expected: _Expectation | None = None
+
+    def require(self, *probes: Probe, within: timedelta = 5 * MINUTE) -> None:
+        """The steady state that must be MET before injection. Raises PreconditionUnmet."""
+        for probe in probes:
+            outcome = self._wait(probe, within, NOTHING, "require")
+            if not outcome.met:
+                raise PreconditionUnmet(f"{probe.subject}: {outcome.last.sentence()}")
+
+    def inject(self, fault: F) -> F:
+        """Do the harm and prove that it landed. Raises UnsafeTarget (before anything is touched) or InjectFailed."""
+        if fault.blast_radius > self.blast_radius:
+            raise UnsafeTarget(f"a fault within the declared blast radius ({self.blast_radius.name.lower()})",
+                               f"{fault.subject}, which reaches the {fault.blast_radius.name.lower()}",
+                               f"declare blast_radius={fault.blast_radius.name.lower()!r} on the scenario")  # fmt: skip
+        self.timeline.add("fault.injecting", fault.subject)
+        done = fault.inject()
+        self.timeline.add("fault.injected", fault.subject, at_ns=done.accepted_ns, what=done.what,
+                          sent_us=self._us(done.sent_ns), accepted_us=self._us(done.accepted_ns),
+                          detail=dict(done.detail or {}))  # fmt: skip
+        landed = until(_Confirmation(fault), within=CONFIRMATION, clock=self.clock, poll=timedelta(milliseconds=50))
+        self.timeline.add("fault.confirmed", fault.subject, at_ns=landed.last.at_ns, state=landed.last.state.value,
+                          actual=landed.last.actual, expected=landed.last.expected)  # fmt: skip
+        if not landed.met:
+            raise InjectFailed(f"{fault.subject} did not land: {landed.last.sentence()}")
+        if self._expected:
+            self._expected.sabotage.after_injection()
+        return fault
+
+    def until(self, *probes: Probe, within: timedelta, settle: timedelta = NOTHING) -> Observation:
+        """Wait until every probe is MET, and stays so for `settle`. Raises NotConverged when patience runs out."""
+        probe = every(*probes)
+        outcome = self._wait(probe, within, settle, "until")
+        if not outcome.met:
+            raise NotConverged(f"{probe.subject}: {outcome.last.sentence()}")
+        return outcome.last
+
+    def observe(self, *readings: Reading) -> None:
+        """Read once, and keep what was read on the timeline."""
+        for reading in readings:
+            self.timeline.add("observed", reading.name, reading=reading.name, value=reading.read())
+
+    def rebuild(self, system: Rebuildable) -> None:
+        """Make the system anew from Git alone."""
+        with self.phase("rebuild"):
+            system.rebuild()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """A named stretch of time on the timeline."""
+        with phase(self.timeline, name):
+            yield
+
+    def conclude(self, *checks: Check) -> None:
+        """Judge. Raises ObjectiveMissed when a finding is REFUTED, HarnessError when one is INCONCLUSIVE."""
+        self.judge(checks)
+        if self.verdict is Verdict.REFUTED:
+            raise ObjectiveMissed("\n".join(f.sentence() for f in self.findings if f.verdict is Verdict.REFUTED))
+        if self.verdict is Verdict.INCONCLUSIVE:
+            raise HarnessError("\n".join(f.sentence() for f in self.findings if f.verdict is Verdict.INCONCLUSIVE))
+
+    def judge(self, checks: Sequence[Check]) -> Verdict:
+        """Every check on the timeline so far; `fault_landed` and `waits_ended_met` always among them."""
+        history = self.timeline.history()
+        self.findings = [check(history) for check in (fault_landed(), waits_ended_met(), *checks)]
+        self.verdict = join(f.verdict for f in self.findings)
+        for finding in self.findings:
+            self.timeline.add("finding", finding.claim, **finding.to_record())
+        return self.verdict
+
+    @contextmanager
+    def sabotage(
+        self, sabotage: Sabotage, *, expect: str, naming: str = "", patience: timedelta | None = None
+    ) -> Iterator[None]:
+        """Run a story that must fail: the finding whose claim begins with `expect` must be REFUTED (and name `naming`).
+
+        `patience` shortens the waits of the story after the fault: it cannot succeed, so that nothing is gained by
+        waiting as long as for an honest one. Raises ObjectiveMissed when the story passes, or fails for another reason.
+        """
+        self._expected = _Expectation(expect, naming, sabotage, patience)
+        self.timeline.add("sabotage.begun", sabotage.subject, expect=expect)
+        try:
+            sabotage.begin()
+            try:
+                yield
+            except DrillFailed as failure:
+                self._judge_open_end(failure, expect)
+            self._conclude_twin()
+        finally:
+            self._expected = None
+            self._undo(sabotage)
+
+    def _undo(self, sabotage: Sabotage) -> None:
+        # The twin's verdict stands whatever happens here; a failed undo is recorded and taints the system.
+        try:
+            sabotage.end()
+            self.timeline.add("sabotage.ended", sabotage.subject)
+        except HarnessError as error:
+            self.timeline.add("heal.failed", sabotage.subject, error=str(error))
+
+    def _judge_open_end(self, failure: DrillFailed, expect: str) -> None:
+        """A story that ended before its conclusion: judge the claim it would have made."""
+        if self.verdict is not None:
+            return
+        self.judge([])
+        last = self.timeline.history().last("until.ended")
+        if last is not None and expect.startswith(last.subject.split("(")[0]):
+            finding = Finding(expect, Verdict.REFUTED, last.data["expected"], str(failure), (last.seq,))
+            self.findings.append(finding)
+            self.timeline.add("finding", finding.claim, **finding.to_record())
+
+    def _conclude_twin(self) -> None:
+        wanted = self._expected
+        assert wanted is not None
+        landed = [f for f in self.findings if f.claim == "the fault landed"]
+        refuted = [f for f in self.findings if f.verdict is Verdict.REFUTED and f.claim.startswith(wanted.claim)]
+        named = [f for f in refuted if wanted.naming in f.actual]
+        told = "; ".join(f"{f.claim}: {f.verdict}" for f in self.findings) or "nothing was judged"
+        self.timeline.add("twin.story", wanted.sabotage.subject, verdict=str(self.verdict), findings=told)
+        if not landed or landed[0].verdict is not Verdict.HELD:
+            self.verdict = Verdict.INCONCLUSIVE
+            raise HarnessError(f"the twin proves nothing: its fault did not land ({told})")
+        claim = f"the sabotaged story is REFUTED by '{wanted.claim}'"
+        good = bool(named)
+        actual = named[0].actual if named else told
+        expected = f"REFUTED{f', naming {wanted.naming}' if wanted.naming else ''}"
+        finding = Finding(claim, Verdict.HELD if good else Verdict.REFUTED, expected, actual)
+        self.findings = [finding]
+        self.verdict = finding.verdict
+        self.timeline.add("finding", claim, **finding.to_record())
+        if not good:
+            raise ObjectiveMissed(finding.sentence())
+
+    def _wait(self, probe: Probe, within: timedelta, settle: timedelta, kind: str) -> Outcome:
+        harmed = self.timeline.history().first("fault.injected") is not None
+        if self._expected and self._expected.patience and harmed:
+            within = min(within, self._expected.patience)
+        within *= self.patience_factor
+        self.timeline.add(
+            f"{kind}.begun", probe.subject, within_s=within.total_seconds(), settle_s=settle.total_seconds()
+        )
+        outcome = until(
+            patient(probe, self.clock),
+            within=within,
+            settle=settle,
+            clock=self.clock,
+            on_change=self._changed,
+            on_beat=self._beat,
+        )
+        last = outcome.last
+        self.timeline.add(
+            f"{kind}.ended", probe.subject, at_ns=last.at_ns if last.met else None, state=last.state.value,
+            expected=last.expected, actual=last.actual, met_us=self._us(last.at_ns) if last.met else None,
+            not_before_us=self._us(last.not_before_ns) if last.met and last.not_before_ns else None,
+            flaps=outcome.flaps, within_s=within.total_seconds(), settle_s=settle.total_seconds(),
+            waited_s=outcome.waited.total_seconds(), detail=dict(last.detail),
+        )  # fmt: skip
+        return outcome
+
+    def _changed(self, seen: Observation) -> None:
+        self.timeline.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
+                          done=seen.done, total=seen.total)  # fmt: skip
+
+    def _beat(self, seen: Observation, left: timedelta) -> None:
+        self.timeline.add("heartbeat", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
+                          done=seen.done, total=seen.total, left_s=left.total_seconds())  # fmt: skip
+
+    def _us(self, monotonic_ns: int) -> int:
+        return self.timeline.moment(monotonic_ns) // timedelta(microseconds=1)
+
+
+class _Confirmation:
+    """A fault's own question, as a probe."""
+
+    signal = None
+
+    def __init__(self, fault: Fault) -> None:
+        self.subject = f"landed({fault.subject})"
+        self.observe: Callable[[], Observation] = fault.confirm
+
+
+def blast_radius(name: str) -> BlastRadius:
+    """The blast radius called `name`. Raises ConfigError."""
+    try:
+        return BlastRadius[name.upper()]
+    except KeyError:
+        names = ", ".join(r.name.lower() for r in BlastRadius)
+        raise ConfigError(f"a blast radius, one of {names}", repr(name), "correct the drill marker") from None

@@ -1,0 +1,109 @@
+"""The run folder: the only module that writes results to disk.
+
+Here belong the layout of `reports/<utc>-<id>/` and saving in three steps: the plan before anything happens, each event
+as it happens (flushed), the findings after judging. A crash at any point loses nothing that was already known. How a
+report looks does not belong here: renderers are `harness.report`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from harness.core.timeline import Event, History
+from harness.core.verdict import Finding
+
+SCHEMA = 1
+
+
+class RunFolder:
+    """`reports/<utc>-<id>/`: `run.json`, one folder a drill, the reports."""
+
+    def __init__(self, root: Path, run_id: str, begun: datetime) -> None:
+        self.run_id = run_id
+        self.path = root / f"{begun:%Y%m%dT%H%M%SZ}-{run_id}"
+        self.path.mkdir(parents=True, mode=0o755)
+        self._point_latest(root)
+
+    def _point_latest(self, root: Path) -> None:
+        fresh = root / f".latest-{self.run_id}"
+        fresh.symlink_to(self.path.name)
+        fresh.replace(root / "latest")
+
+    def private(self, name: str) -> Path:
+        """A file in this folder that only its owner may read (kubeconfigs)."""
+        path = self.path / "private" / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def drill(self, name: str) -> DrillFolder:
+        """The folder of one drill."""
+        return DrillFolder(self.path / name)
+
+    def write_run(self, facts: Mapping[str, Any]) -> None:
+        """`run.json`: versions, digests, settings, command line; written again as facts become known."""
+        write_json(self.path / "run.json", {"schema": SCHEMA, "run_id": self.run_id, **facts})
+
+
+class DrillFolder:
+    """One drill's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self.artifacts = path / "artifacts"
+        self._sink: IO[str] = (path / "timeline.jsonl").open("a", encoding="utf-8")
+
+    def save_plan(self, plan: Mapping[str, Any]) -> None:
+        """What is going to be done, before it is done."""
+        write_json(self.path / "plan.json", {"schema": SCHEMA, **plan})
+
+    def append(self, event: Event) -> None:
+        """A listener for a `Timeline`: one line an event, flushed to the kernel."""
+        if not self._sink.closed:
+            self._sink.write(event.to_json() + "\n")
+            self._sink.flush()
+
+    def save_findings(self, verdict: str, findings: Sequence[Finding], extra: Mapping[str, Any]) -> None:
+        """What the checks said."""
+        write_json(self.path / "findings.json", {"schema": SCHEMA, "verdict": verdict,
+                                                 "findings": [f.to_record() for f in findings], **extra})  # fmt: skip
+
+    def close(self) -> None:
+        """No more events."""
+        if not self._sink.closed:
+            self._sink.flush()
+            os.fsync(self._sink.fileno())
+            self._sink.close()
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON whole or not at all: to a neighbour first, then renamed over."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(
+        json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True, default=str) + "\n", encoding="utf-8"
+    )
+    fresh.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
+def load_drill(path: Path) -> tuple[dict[str, Any], History, dict[str, Any]]:
+    """A stored drill: plan, history, findings (empty where a file is missing). Raises ConfigError for a damaged timeline."""
+
+    def read(name: str) -> dict[str, Any]:
+        file = path / name
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+    timeline = path / "timeline.jsonl"
+    text = timeline.read_text(encoding="utf-8") if timeline.exists() else ""
+    return read("plan.json"), History.from_lines(text), read("findings.json")
