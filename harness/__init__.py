@@ -1,1 +1,66 @@
-"""Part of drill."""
+"""drill: would Git really bring this cluster back, how long would it take, and what would be lost?
+
+These are the names a scenario may use. Everything else is the harness's own business. They are loaded when they are
+first used: collecting scenarios, or importing one small module, must not pay for a Kubernetes client.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.core.checks import everything_came_back, fault_landed, recovered_within, waits_ended_met
+    from harness.core.clock import MILLISECOND, MINUTE, SECOND, seconds
+    from harness.core.verdict import Verdict
+    from harness.drill import Drill
+    from harness.faults.cluster import DestroyCluster
+    from harness.faults.live_drift import ScaleDeployment
+    from harness.faults.sabotage import LoseManifest, SelfHealOff
+    from harness.gitops.platform import Platform
+    from harness.probes.inventory import inventory
+    from harness.probes.serving import answers
+    from harness.probes.sync import converged, healed
+
+__all__ = [
+    "MILLISECOND",
+    "MINUTE",
+    "SECOND",
+    "DestroyCluster",
+    "Drill",
+    "LoseManifest",
+    "Platform",
+    "ScaleDeployment",
+    "SelfHealOff",
+    "Verdict",
+    "answers",
+    "converged",
+    "everything_came_back",
+    "fault_landed",
+    "healed",
+    "inventory",
+    "recovered_within",
+    "seconds",
+    "waits_ended_met",
+]
+
+_HOMES = {
+    "harness.core.checks": ("everything_came_back", "fault_landed", "recovered_within", "waits_ended_met"),
+    "harness.core.clock": ("MILLISECOND", "MINUTE", "SECOND", "seconds"),
+    "harness.core.verdict": ("Verdict",),
+    "harness.drill": ("Drill",),
+    "harness.faults.cluster": ("DestroyCluster",),
+    "harness.faults.live_drift": ("ScaleDeployment",),
+    "harness.faults.sabotage": ("LoseManifest", "SelfHealOff"),
+    "harness.gitops.platform": ("Platform",),
+    "harness.probes.inventory": ("inventory",),
+    "harness.probes.serving": ("answers",),
+    "harness.probes.sync": ("converged", "healed"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

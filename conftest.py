@@ -1,0 +1,3 @@
+"""What the scenarios share and the plugin does not give."""
+
+from __future__ import annotations

@@ -1,0 +1,128 @@
+"""The command `drill`: everything that is not a scenario.
+
+Here belong the argument parser and printing. What the commands do is elsewhere; scenarios are run by pytest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.core.errors import ConfigError, ExitCode, HarnessError
+
+_EPILOG = """Scenarios are run by pytest: `pytest scenarios`, `pytest scenarios -k cluster_loss`, or `nox -s dr-drill`.
+
+exit codes: 0 good; 1 a promise was broken; 2 interrupted; 4 bad usage (option, scenario, repository); 5 no scenario
+selected; 11 harness or environment trouble (nothing is proved); 12 refused for safety."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code says which class of thing went wrong."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    action: Callable[[argparse.Namespace], int] = arguments.action
+    try:
+        return action(arguments)
+    except HarnessError as error:
+        sys.stderr.write(f"drill: {error}\n")
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("drill: interrupted\n")
+        return int(ExitCode.INTERRUPTED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="drill", description="Would Git really bring this cluster back?", epilog=_EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(action=action)
+        return made
+
+    command("doctor", _doctor, "say what this machine has, what it lacks, and the command that mends it")
+    command("provision", _provision, "install and start a Docker engine where none answers (root, Debian or Ubuntu)")
+    images = command("images", _images, "prepare the images that drills need")
+    images.add_argument("--images", default="auto", help="auto, pull or build (default: auto)")
+    command("clean", _clean, "remove what runs that are gone have left behind; nothing else")
+    bundle = command("bundle", _bundle, "one file with every image, for machines without a registry")
+    bundle.add_argument("verb", choices=["create", "load"])
+    bundle.add_argument("file", type=Path)
+    bundle.add_argument("--images", default="auto", help="source of the images of a new bundle: auto, pull or build")
+    report = command("report", _report, "render the reports of a stored run again")
+    report.add_argument("run", type=Path, help="a run folder, such as reports/latest")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from harness.cluster.host import checks, render
+
+    found = checks()
+    _say(render(found))
+    return int(ExitCode.OK if all(c.status != "missing" for c in found) else ExitCode.ENVIRONMENT)
+
+
+def _provision(_: argparse.Namespace) -> int:
+    from harness.cluster.provision import provision
+
+    provision(_say)
+    return int(ExitCode.OK)
+
+
+def _images(arguments: argparse.Namespace) -> int:
+    from harness.cluster.docker import Docker
+    from harness.cluster.images import ImageSource, cache_folder, prepare
+
+    found = prepare(_source(arguments.images, ImageSource), cache=cache_folder(), progress=_say, docker=Docker.connect())
+    for key, value in found.describe().items():
+        _say(f"{key}: {value}")
+    return int(ExitCode.OK)
+
+
+def _source(name: str, sources: type) -> object:
+    try:
+        return sources(name)
+    except ValueError:
+        raise ConfigError("--images auto|pull|build", repr(name), "choose one of these") from None
+
+
+def _clean(_: argparse.Namespace) -> int:
+    from harness.cluster.clean import clean
+    from harness.cluster.docker import Docker
+
+    removed = clean(Docker.connect())
+    for thing in removed:
+        _say(f"removed {thing}")
+    _say(f"{len(removed)} removed")
+    return int(ExitCode.OK)
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    from harness.cluster.docker import Docker
+    from harness.cluster.images import ImageSource, cache_folder, create_bundle, load_bundle, prepare
+
+    docker = Docker.connect()
+    if arguments.verb == "load":
+        load_bundle(arguments.file, cache=cache_folder(), docker=docker, progress=_say)
+    else:
+        source = _source(arguments.images, ImageSource)
+        create_bundle(arguments.file, prepare(source, cache=cache_folder(), progress=_say, docker=docker), docker=docker, progress=_say)
+    _say(f"{arguments.file}: {arguments.verb} done")
+    return int(ExitCode.OK)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from harness.reporting import write_reports
+
+    summary = write_reports(arguments.run)
+    _say(summary.table)
+    _say(f"report: {summary.page}")
+    return int(ExitCode.OK)
+

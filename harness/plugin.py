@@ -1,0 +1,239 @@
+"""The pytest plugin: the door through which scenarios run.
+
+Here belong options, fixtures and hooks; the only module that imports pytest. What a run is made of is in
+`harness.session`. Nothing is imported from there, and nothing is started, before the first drill asks for a platform:
+collection stays fast and touches nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.core.errors import ConfigError, DrillFailed, ExitCode, HarnessError
+
+if TYPE_CHECKING:
+    from harness.core.timeline import Event
+    from harness.drill import Drill
+    from harness.gitops.platform import Platform
+    from harness.session import Session
+
+MARKER = (
+    "drill(blast_radius, objective=None, twin_of=None): a disaster-recovery drill; blast_radius is namespace, node or "
+    "cluster; objective is a timedelta; twin_of names the scenario whose sabotaged twin this is"
+)
+EXIT_CODES = """drill exit codes: 0 every promise held; 1 a promise was broken (REFUTED); 2 interrupted; 4 bad usage (option,
+scenario, repository); 5 no scenario selected; 11 harness or environment trouble (INCONCLUSIVE); 12 refused for safety."""
+SESSION = pytest.StashKey["Session"]()
+OUTCOMES = pytest.StashKey[list[BaseException]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("drill", "disaster-recovery drills. " + EXIT_CODES)
+    add = group.addoption
+    add("--repo", metavar="PATH|URL", help="the GitOps repository to drill (default: the sample repository 'cortex')")
+    add("--rev", metavar="REV", help="branch, tag or commit of it (default: its HEAD, with uncommitted changes)")
+    add("--images", default="auto", metavar="SOURCE", help="auto, pull, build or bundle (default: auto)")
+    add("--bundle", metavar="FILE", help="the bundle for --images bundle")
+    add("--timing", default="default", metavar="PROFILE",
+        help="timing profile: default (upstream's own settings) or fast (default: default)")  # fmt: skip
+    add("--agents", type=int, default=2, help="agent nodes of a cluster (default: 2)")
+    add("--servers", type=int, default=1, help="server nodes of a cluster (default: 1)")
+    add("--keep-cluster", default="never", metavar="WHEN", help="never, on-failure or always (default: never)")
+    add("--egress", default="deny", metavar="deny|allow", help="may the cluster reach beyond this machine (default: deny)")
+    add("--provision", action="store_true", help="where no Docker engine answers (root, Debian or Ubuntu): install one")
+    add("--require-runtime", action="store_true", help="fail instead of skip where no Docker engine answers (CI)")
+    add("--reports", default="reports", metavar="DIR", help="where run folders are written (default: reports)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+    config.stash[OUTCOMES] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A wrong marker is an error of collection, not of the tenth minute."""
+    from harness.drill import blast_radius
+
+    for item in items:
+        for mark in item.iter_markers("drill"):
+            try:
+                blast_radius(str(mark.kwargs.get("blast_radius", "")))
+            except ConfigError as error:
+                raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+
+
+@pytest.fixture(scope="session")
+def drill_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The run that all drills of this pytest session share."""
+    from harness.session import Session
+
+    config = request.config
+    console = _Console(config)
+    _terminate_like_interrupt()
+    session = Session(_options(config), listeners=(console,))
+    config.stash[SESSION] = session
+    yield session
+    console.quietly(session.close)
+
+
+@pytest.fixture
+def platform(drill_session: Session) -> Platform:
+    """A cluster that follows the repository under test. Drills share it while they leave it clean."""
+    return drill_session.platform()
+
+
+@pytest.fixture
+def drill(request: pytest.FixtureRequest, drill_session: Session, platform: Platform) -> Iterator[Drill]:
+    """The drill of this scenario: its own timeline, judged at its end."""
+    from harness.drill import blast_radius
+
+    mark = request.node.get_closest_marker("drill")
+    if mark is None:
+        raise ConfigError("a scenario marked @pytest.mark.drill(blast_radius=...)", request.node.name, "add the marker")
+    promise = " ".join((request.node.function.__doc__ or request.node.name).split())
+    objective: timedelta | None = mark.kwargs.get("objective")
+    facts = {"twin_of": mark.kwargs.get("twin_of"), "scenario": request.node.nodeid,
+             "objective_s": objective.total_seconds() if objective else None}  # fmt: skip
+    radius = blast_radius(mark.kwargs["blast_radius"])
+    request.node.drill_error = None
+    context = drill_session.drilling(request.node.name, promise, radius, facts)
+    made = context.__enter__()
+    made.objective = objective
+    yield made
+    error = request.node.drill_error
+    if error is None and made.verdict is None:
+        error = HarnessError("the scenario ended without drill.conclude(...): nothing was judged")
+    try:
+        context.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+    except BaseException as raised:
+        if raised is not error or request.node.drill_error is None:
+            raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Keep what a scenario raised: the drill fixture needs it to explain itself."""
+    try:
+        return (yield)
+    except BaseException as error:
+        if "drill" in getattr(item, "fixturenames", ()):
+            item.drill_error = error  # type: ignore[attr-defined]
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Our own errors are messages for people, not tracebacks; figures go to JUnit as properties."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, HarnessError | DrillFailed):
+        item.config.stash[OUTCOMES].append(error)
+        blame = "REFUTED" if isinstance(error, DrillFailed) else "INCONCLUSIVE"
+        report.longrepr = f"{blame}: {type(error).__name__}: {error}"
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Exit by class of failure. A broken promise outranks trouble of our own: it is the news."""
+    outcomes = session.config.stash[OUTCOMES]
+    if exitstatus != ExitCode.PROMISE_BROKEN or not outcomes:
+        return
+    if any(isinstance(e, DrillFailed) for e in outcomes):
+        return
+    codes = [e.exit_code for e in outcomes if isinstance(e, HarnessError)]
+    session.exitstatus = max(codes)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table and the report's path."""
+    session = config.stash.get(SESSION, None)
+    if session is None:
+        return
+    from harness.reporting import write_reports
+
+    summary = write_reports(session.folder.path)
+    terminalreporter.section("drill")
+    terminalreporter.write_line(summary.table)
+    terminalreporter.write_line(f"report: {summary.page}")
+
+
+def _options(config: pytest.Config) -> Any:
+    from harness.cluster.images import ImageSource
+    from harness.fixtures import sample_repository
+    from harness.session import Options
+
+    get = config.getoption
+    if get("--images") not in [s.value for s in ImageSource]:
+        raise ConfigError("--images auto|pull|build|bundle", repr(get("--images")), "choose one of these")
+    if get("--egress") not in ("deny", "allow"):
+        raise ConfigError("--egress deny|allow", repr(get("--egress")), "choose one of these")
+    return Options(
+        repo=get("--repo") or str(sample_repository()), revision=get("--rev"), images=ImageSource(get("--images")),
+        bundle=Path(get("--bundle")) if get("--bundle") else None, timing=get("--timing"), keep=get("--keep-cluster"),
+        egress_allowed=get("--egress") == "allow", provision=get("--provision"), servers=get("--servers"),
+        agents=get("--agents"), reports=Path(get("--reports")).absolute(),
+        worker=getattr(config, "workerinput", {}).get("workerid", "main"),
+        command_line=shlex.join(["pytest", *config.invocation_params.args]),
+    )  # fmt: skip
+
+
+def _terminate_like_interrupt() -> None:
+    """SIGTERM and SIGHUP must tear down as Ctrl-C does; by default Python dies without running one finaliser."""
+
+    def interrupt(signum: int, _frame: object) -> None:
+        raise KeyboardInterrupt(f"signal {signum}")
+
+    if threading.current_thread() is threading.main_thread():
+        for sign in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, interrupt)
+
+
+class _Console:
+    """Live lines of what happens, past pytest's capture. Only the main thread writes; others leave their lines for it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from harness.report.console import Console
+
+        self._capture = config.pluginmanager.getplugin("capturemanager")
+        self._lines = Console(colour=sys.stdout.isatty())
+        self._waiting: list[str] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        text = self._lines.line(event)
+        if text is None:
+            return
+        with self._lock:
+            self._waiting.append(text)
+        if threading.current_thread() is threading.main_thread():
+            self.flush()
+
+    def flush(self) -> None:
+        with self._lock:
+            lines, self._waiting = self._waiting, []
+        with self._capture.global_and_fixture_disabled():
+            for line in lines:
+                sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    def quietly(self, action: Any) -> None:
+        """Run a teardown whose second Ctrl-C must not cut it short halfway through a deletion."""
+        before = signal.getsignal(signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+        if main:
+            signal.signal(signal.SIGINT, lambda *_: sys.stderr.write("\ntearing down; a moment (kill -9 leaves work for `drill clean`)\n"))
+        try:
+            action()
+        finally:
+            if main:
+                signal.signal(signal.SIGINT, before)

@@ -1,0 +1,47 @@
+"""Does it answer?
+
+Here belong probes that ask a workload through its Service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
+from harness.core.observation import Observation, Probe, State
+from harness.gitops.platform import Platform
+
+
+@dataclass(slots=True)
+class _Answers:
+    platform: Platform
+    service: str
+    path: str
+    signal: None = None
+    first_ns: int | None = None
+    last_failure_ns: int | None = None
+
+    @property
+    def subject(self) -> str:
+        return f"answers({self.service})"
+
+    def observe(self) -> Observation:
+        clock = self.platform.clock
+        namespace, _, name = self.service.partition("/")
+        expected = f"an answer from Service {self.service}"
+        asked = clock.now_ns()
+        try:
+            answer = self.platform.api.raw(f"/api/v1/namespaces/{namespace}/services/{name}:http/proxy{self.path}")
+        except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:
+            self.first_ns, self.last_failure_ns = None, asked
+            return Observation(State.PENDING, self.subject, expected, str(error).splitlines()[0][:160], asked)
+        self.first_ns = self.first_ns or clock.now_ns()
+        return Observation(State.MET, self.subject, expected, f"answered: {answer.strip()[:60]}", self.first_ns,
+                           self.last_failure_ns, detail={"first_answer_ns": self.first_ns})  # fmt: skip
+
+
+def answers(platform: Platform, service: str, path: str = "/healthz") -> Probe:
+    """A Service (namespace/name, port named `http`) answers over HTTP, asked through the API's Service proxy."""
+    if service.count("/") != 1:
+        raise ConfigError("a Service as namespace/name", repr(service), "correct the scenario")
+    return _Answers(platform, service, path)

@@ -1,0 +1,234 @@
+"""One run: the machine, the images, the network, the repository, the platform, and the drills on it.
+
+Here belongs what is shared by the drills of a run and the order in which it is made and taken down. It knows nothing of
+pytest; `harness.plugin` and the benchmarks drive it.
+"""
+
+from __future__ import annotations
+
+import platform as machine
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from harness.cluster import clean, host, provision
+from harness.cluster.clusters import Clusters, ClusterSpec, Network
+from harness.cluster.docker import Docker
+from harness.cluster.images import ImageSet, ImageSource, cache_folder, prepare
+from harness.core.checks import interval
+from harness.core.clock import Clock, SystemClock
+from harness.core.errors import ConfigError, DrillFailed, HarnessError
+from harness.core.faults import BlastRadius
+from harness.core.profile import profile
+from harness.core.timeline import Event, Journal, Timeline
+from harness.core.verdict import Finding, Verdict
+from harness.diagnostics import collect
+from harness.drill import Drill
+from harness.effects.store import DrillFolder, RunFolder
+from harness.facts import git_state, tool_versions
+from harness.gitops.plan import read_plan
+from harness.gitops.platform import Platform
+from harness.gitops.repo import ServedRepo
+
+KEEP = ("never", "on-failure", "always")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose, checked."""
+
+    repo: str
+    revision: str | None = None
+    images: ImageSource = ImageSource.AUTO
+    bundle: Path | None = None
+    timing: str = "default"
+    keep: str = "never"
+    egress_allowed: bool = False
+    provision: bool = False
+    servers: int = 1
+    agents: int = 2
+    reports: Path = Path("reports")
+    worker: str = "main"
+    command_line: str = ""
+
+    def checked(self) -> Options:
+        """These options, or ConfigError that says which one cannot be."""
+        profile(self.timing)
+        if self.keep not in KEEP:
+            raise ConfigError(f"--keep-cluster {'|'.join(KEEP)}", repr(self.keep), "choose one of these")
+        if self.servers != 1:
+            raise ConfigError("one server (--servers 1)", str(self.servers), "several servers are not supported yet")
+        if not 0 <= self.agents <= 8:
+            raise ConfigError("0 to 8 agents", str(self.agents), "choose --agents within that")
+        if (self.images is ImageSource.BUNDLE) != (self.bundle is not None):
+            raise ConfigError("--images bundle together with --bundle FILE", "one without the other", "give both")
+        return self
+
+
+@dataclass(slots=True)
+class Session:
+    """A run. `close` must be called, whatever happened; it takes down what was made, last first."""
+
+    options: Options
+    clock: Clock = field(default_factory=SystemClock)
+    listeners: tuple[Callable[[Event], None], ...] = ()
+    run_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    folder: RunFolder = field(init=False)
+    journal: Journal = field(init=False)
+    facts: dict[str, Any] = field(default_factory=dict)
+    _platform: Platform | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _run_log: DrillFolder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.options = self.options.checked()
+        self.folder = RunFolder(self.options.reports, self.run_id, self.clock.utc())
+        self._run_log = self.folder.drill("run")
+        self.journal = Journal(Timeline(self.clock, (self._run_log.append, *self.listeners)))
+        self.facts = {
+            "command_line": self.options.command_line, "begun": self.clock.utc(), "harness": git_state(),
+            "machine": {"system": machine.platform(), "python": machine.python_version()},
+            "timing": profile(self.options.timing).describe(), "keep_cluster": self.options.keep,
+            "egress": "allowed" if self.options.egress_allowed else "closed", "repository": {"source": self.options.repo},
+            "nodes": {"servers": self.options.servers, "agents": self.options.agents},
+        }  # fmt: skip
+        self.folder.write_run(self.facts)
+        self.journal.add("run.begun", self.run_id, folder=str(self.folder.path), command_line=self.options.command_line)
+
+    def platform(self) -> Platform:
+        """The platform, started. One that a drill tainted, or left without a cluster, is made anew."""
+        if self._platform is None:
+            self._platform = self._make()
+        found = self._platform
+        if found.tainted:
+            self.journal.add("note", found.name, text=f"the cluster is tainted ({found.tainted}): it is made anew")
+            found.destroy()
+            found.tainted = ""
+        if not found.alive:
+            found.start()
+        return found
+
+    def _make(self) -> Platform:
+        journal, options = self.journal, self.options
+        with journal.phase("repository"):
+            repo = ServedRepo.from_path(options.repo, scratch=self.folder.path / "private" / "repo", revision=options.revision,
+                                        on_event=self._note("repository"))  # fmt: skip
+            self._stack.callback(repo.close)
+            plan = read_plan(repo)
+        with journal.phase("machine"):
+            docker = self._machine()
+        with journal.phase("images"):
+            images = prepare(options.images, cache=cache_folder(), progress=self._note("images"), docker=docker, bundle=options.bundle)
+        clusters = Clusters(docker, images, run_id=self.run_id, run_dir=self.folder.path / "private", clock=self.clock,
+                            journal=journal, egress_allowed=options.egress_allowed)  # fmt: skip
+        self._stack.callback(clusters.close)
+        with journal.phase("network"):
+            network = clusters.make_network()
+            url = repo.serve(network.gateway)
+        self._record(images, network, repo, url)
+        spec = ClusterSpec(name=f"dr-{options.worker}-{self.run_id}", network=network, servers=options.servers,
+                           agents=options.agents, profile=profile(options.timing))  # fmt: skip
+        made = Platform(name=spec.name, clusters=clusters, spec=spec, repo=repo, plan=plan, images=images,
+                        profile=spec.profile, journal=journal, clock=self.clock)  # fmt: skip
+        self._stack.callback(self._part_with, made)
+        return made
+
+    def _machine(self) -> Docker:
+        if self.options.provision:
+            provision.provision(self._note("provision"))
+        docker = Docker.connect()
+        for removed in clean.clean(docker):
+            self.journal.add("note", "orphans", text=f"removed {removed}, left by a run that is gone")
+        host.require_fit(docker)
+        return docker
+
+    def _record(self, images: ImageSet, network: Network, repo: ServedRepo, url: str) -> None:
+        self.facts["images"] = images.describe()
+        self.facts["repository"] |= {"head": repo.head, "served_at": url, "rewrites": [str(r) for r in repo.rewrites]}
+        self.facts["network"] = {"name": network.name, "subnet": str(network.subnet)}
+        self.facts["tools"] = tool_versions(images.k3d)
+        self.folder.write_run(self.facts)
+
+    @contextmanager
+    def drilling(self, name: str, promise: str, radius: BlastRadius, facts: Mapping[str, Any]) -> Iterator[Drill]:
+        """One drill: its folder, its timeline, and findings whatever happens inside."""
+        folder = self.folder.drill(name)
+        timeline = Timeline(self.clock, (folder.append, *self.listeners))
+        drill = Drill(name, promise, radius, timeline, self.clock)
+        folder.save_plan({"name": name, "promise": promise, "blast_radius": radius.name.lower(),
+                          "timing": self.facts["timing"], **facts})  # fmt: skip
+        timeline.add("drill.begun", name, promise=promise, blast_radius=radius.name.lower(), timing=self.facts["timing"])
+        with self.journal.writing_to(timeline):
+            try:
+                yield drill
+            except BaseException as error:
+                self._explain(drill, error, folder)
+                raise
+            finally:
+                self._finish(drill, folder)
+
+    def _explain(self, drill: Drill, error: BaseException, folder: DrillFolder) -> None:
+        """The findings of a drill that did not reach its conclusion, and the diagnostics while the cluster still stands."""
+        if drill.verdict is None:
+            drill.judge([])
+            blame = Verdict.REFUTED if isinstance(error, DrillFailed) else Verdict.INCONCLUSIVE
+            text = str(error) or type(error).__name__
+            finding = Finding("the drill ran to its end", blame, "a conclusion", text.splitlines()[0][:400])
+            drill.findings.append(finding)
+            drill.timeline.add("finding", finding.claim, **finding.to_record())
+            drill.verdict = Verdict.REFUTED if any(f.verdict is Verdict.REFUTED for f in drill.findings) and isinstance(
+                error, DrillFailed) else blame  # fmt: skip
+        if self._platform is not None:
+            for problem in collect(self._platform, folder.artifacts):
+                drill.timeline.add("note", "diagnostics", text=problem)
+            if self._platform.alive and drill.timeline.history().first("fault.injected"):
+                self._platform.tainted = f"drill {drill.name} did not end well"
+
+    def _finish(self, drill: Drill, folder: DrillFolder) -> None:
+        verdict = drill.verdict or Verdict.INCONCLUSIVE
+        self.verdicts[drill.name] = verdict
+        drill.timeline.add("drill.ended", drill.name, verdict=verdict.value)
+        folder.save_findings(verdict.value, drill.findings, {"name": drill.name})
+        folder.close()
+
+    def close(self) -> None:
+        """Take down what was made, unless the user asked to keep it. Errors are recorded; the first one is raised."""
+        try:
+            self._stack.close()
+        finally:
+            self.facts["ended"] = self.clock.utc()
+            self.facts["verdicts"] = {name: v.value for name, v in self.verdicts.items()}
+            self.folder.write_run(self.facts)
+            self.journal.add("run.ended", self.run_id)
+            self._run_log.close()
+
+    def _part_with(self, made: Platform) -> None:
+        failed = any(v is not Verdict.HELD for v in self.verdicts.values())
+        if made.alive and (self.options.keep == "always" or (self.options.keep == "on-failure" and failed)):
+            made.clusters.keep()
+            made.repo.keep()
+            self.journal.add("note", "kept", text=made.how_to_reach())
+            return
+        with self.journal.phase("teardown"):
+            made.destroy()
+
+    def _note(self, subject: str) -> Callable[[str], None]:
+        return lambda text: self.journal.add("note", subject, text=text) and None
+
+
+def recovery(drill: Drill) -> tuple[timedelta, timedelta] | None:
+    """Recovery time and resolution of a drill whose last wait was MET, or None."""
+    history = drill.timeline.history()
+    fault, wait = history.first("fault.injected"), history.last("until.ended")
+    if fault is None or wait is None or wait.data["state"] != "MET":
+        return None
+    time = interval(fault, wait)
+    return time.value, time.resolution
+
+
+__all__ = ["KEEP", "HarnessError", "Options", "Session", "recovery", "replace"]

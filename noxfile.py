@@ -1,0 +1,84 @@
+"""What a contributor can run: `nox -l` is the menu."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+# nox gives a child 0.3 s after Ctrl-C by default. Taking down a cluster needs longer, and must not be cut short.
+TEARDOWN = {"interrupt_timeout": 180.0, "terminate_timeout": 60.0}
+
+
+def _install(session: nox.Session, requirements: str) -> None:
+    session.install("--require-hashes", "-r", f"requirements/{requirements}.txt")
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
+
+
+@nox.session(name="dr-drill", default=False)
+def dr_drill(session: nox.Session) -> None:
+    """Run the drills on a real cluster: `nox -s dr-drill -- [--provision] [-k NAME] [--repo PATH] ...`."""
+    _install(session, "drill")
+    session.run("pytest", "scenarios", "-p", "no:cacheprovider", "--no-header", *session.posargs, **TEARDOWN)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the fast suite: no Docker, under a minute."""
+    _install(session, "tests")
+    session.run("pytest", "tests", "-m", "not cluster", *session.posargs)
+
+
+@nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """Run the tests that need a Docker engine, on real clusters."""
+    _install(session, "tests")
+    session.run("pytest", "tests", "-m", "cluster", "--require-runtime", *session.posargs, **TEARDOWN)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    session.install("--require-hashes", "-r", "requirements/lint.txt")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy --strict."""
+    session.install("--require-hashes", "-r", "requirements/lint.txt")
+    session.run("mypy")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure what the README promises, beside a plain-script twin, into reports/."""
+    _install(session, "drill")
+    session.run("python", "-m", "bench", *session.posargs, **TEARDOWN)
+
+
+@nox.session(default=False)
+def doctor(session: nox.Session) -> None:
+    """Say what this machine has and what it lacks for a drill."""
+    _install(session, "drill")
+    session.run("drill", "doctor")
+
+
+@nox.session(default=False)
+def clean(session: nox.Session) -> None:
+    """Remove what runs that are gone have left behind."""
+    _install(session, "drill")
+    session.run("drill", "clean")
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Pin the dependencies anew, with hashes."""
+    session.install("uv")
+    for name, extra in (("drill", []), ("tests", ["--group", "test"]), ("lint", ["--group", "lint"])):
+        session.run("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header",
+                    "--no-emit-index-url", "--quiet", "pyproject.toml", *extra, "-o", f"requirements/{name}.txt")  # fmt: skip
