@@ -1,24 +1,27 @@
 """Commands: the only module that starts a process.
 
-Here belong `run` (to the end, under a deadline) and `start` (a long-lived child of ours). What the output means does
-not: that is the boundary module of the tool.
+Here belong `run` (to the end, under a deadline), `streaming` (talk to a child through its pipes, under a deadline) and
+`start` (a long-lived child of ours). What the output means does not: that is the boundary module of the tool.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from harness.core.errors import CommandFailed, CommandTimeout, ToolMissing
+from harness.core.errors import CommandFailed, CommandTimeout, ToolError, ToolMissing
 
 # What a child inherits. Everything else of the user's environment stays out, so that a KUBECONFIG, an ARGOCD_SERVER
 # or a HELM_* of theirs can never steer one of our commands to one of their clusters.
@@ -30,6 +33,7 @@ _INHERITED = (
     "PIP_INDEX_URL", "PIP_CERT", "PIP_CONFIG_FILE", "PIP_EXTRA_INDEX_URL",
 )  # fmt: skip
 _GRACE = 5.0  # seconds between SIGTERM and SIGKILL when a deadline passes
+_GRACE_OF_THE_REST = 1.0  # the same for what outlives the leader of its group
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +79,11 @@ def run(
     line of either. The child leads its own process group, and the whole group is killed when the deadline passes or
     when we are interrupted, so that nothing it started survives us.
 
-    Raises ToolMissing, CommandTimeout, and, with `check`, CommandFailed.
+    Raises ToolMissing, ToolError when it cannot be started, CommandTimeout, and, with `check`, CommandFailed.
     """
-    tool = which(argv[0]) if "/" not in argv[0] else Path(argv[0])
-    if tool is None:
-        raise ToolMissing(argv[0])
-    full = [*(["nice", "-n", str(nice)] if nice else []), str(tool), *argv[1:]]
     begun = time.monotonic_ns()
-    try:
-        child = subprocess.Popen(
-            full, env=clean_environment(env), cwd=cwd, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise ToolMissing(argv[0]) from error
+    child = _open(argv, env, cwd, nice=nice, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
     sink = log.open("ab") if log else None
     out, err = _Pump(child.stdout, sink, on_line), _Pump(child.stderr, sink, on_line)
     feeder = _feed(child, stdin)
@@ -112,21 +107,40 @@ def run(
     return Completed(tuple(argv), returncode, *texts, elapsed)
 
 
+@contextmanager
+def streaming(
+    argv: Sequence[str], *, timeout: timedelta, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child whose binary `stdin` and `stdout` are ours for the time of the block; its stderr is thrown away.
+
+    The child and all that it started are ended with the block, or when `timeout` passes: its output then just ends.
+
+    Raises ToolMissing, and ToolError when it cannot be started.
+    """
+    child = _open(argv, env, cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    deadline = threading.Timer(timeout.total_seconds(), _end_group, (child,))
+    deadline.daemon = True
+    deadline.start()
+    try:
+        yield child
+    finally:
+        deadline.cancel()
+        stop(child)
+        for pipe in (child.stdin, child.stdout):
+            if pipe:
+                with suppress(OSError):
+                    pipe.close()
+
+
 def start(
     argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, log: Path
 ) -> subprocess.Popen[bytes]:
     """Start a long-lived child in its own session, both streams into `log`. End it with `stop`.
 
-    Raises ToolMissing.
+    Raises ToolMissing, and ToolError when it cannot be started.
     """
-    tool = which(argv[0]) if "/" not in argv[0] else Path(argv[0])
-    if tool is None:
-        raise ToolMissing(argv[0])
     with log.open("ab") as sink:
-        return subprocess.Popen(
-            [str(tool), *argv[1:]], env=clean_environment(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+        return _open(argv, env, cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
@@ -135,22 +149,38 @@ def stop(child: subprocess.Popen[bytes]) -> None:
         _end_group(child)
 
 
+def _open(
+    argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None, *, nice: int = 0, **streams: Any
+) -> subprocess.Popen[bytes]:
+    tool = which(argv[0]) if "/" not in argv[0] else Path(argv[0])
+    if tool is None or not ((cwd or Path()) / tool).exists():
+        raise ToolMissing(argv[0])
+    full = [*(["nice", "-n", str(nice)] if nice else []), str(tool), *argv[1:]]
+    try:
+        return subprocess.Popen(full, env=clean_environment(env), cwd=cwd, start_new_session=True, **streams)
+    except OSError as error:  # no such working folder, not executable, not a program for this machine
+        raise ToolError(f"`{shlex.join(argv)}` could not be started: {error}") from error
+
+
 class _Pump:
     """Reads one stream to its end in a thread: a full pipe must never block the child."""
 
     def __init__(self, stream: IO[bytes] | None, sink: IO[bytes] | None, on_line: Callable[[str], None] | None) -> None:
         self._chunks: list[bytes] = []
-        self._thread = threading.Thread(target=self._copy, args=(stream or (), sink, on_line), daemon=True)
+        self._thread = threading.Thread(target=self._copy, args=(stream, sink, on_line), daemon=True)
         self._thread.start()
 
-    def _copy(self, lines: Iterable[bytes], sink: IO[bytes] | None, on_line: Callable[[str], None] | None) -> None:
-        for line in lines:
-            self._chunks.append(line)
-            if sink and not sink.closed:
-                sink.write(line)
-                sink.flush()
-            if on_line:
-                on_line(line.decode(errors="replace").rstrip("\n"))
+    def _copy(
+        self, stream: IO[bytes] | None, sink: IO[bytes] | None, on_line: Callable[[str], None] | None
+    ) -> None:
+        with stream or io.BytesIO() as lines:
+            for line in lines:
+                self._chunks.append(line)
+                if sink and not sink.closed:
+                    sink.write(line)
+                    sink.flush()
+                if on_line:
+                    on_line(line.decode(errors="replace").rstrip("\n"))
 
     def finish(self) -> str:
         # A grandchild that kept the pipe open must not hang us: what was read so far is what there is.
@@ -166,9 +196,11 @@ def _feed(child: subprocess.Popen[bytes], data: bytes | None) -> threading.Threa
     def write() -> None:
         try:
             pipe.write(data)
-            pipe.close()
         except BrokenPipeError:
-            return  # the child ended without reading its input; its return code says why
+            pass  # the child ended without reading its input; its return code says why
+        finally:
+            with suppress(BrokenPipeError):
+                pipe.close()
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
@@ -176,13 +208,20 @@ def _feed(child: subprocess.Popen[bytes], data: bytes | None) -> threading.Threa
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    for sign, grace in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _GRACE)):
-        try:
-            os.killpg(child.pid, sign)
-        except ProcessLookupError:
-            break
-        try:
-            child.wait(grace)
-            break
-        except subprocess.TimeoutExpired:
-            continue
+    """SIGTERM, time to tidy up, then SIGKILL for whatever is left: what the leader started may outlive the leader."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE)
+            _wait_for_the_rest(child.pid)
+        os.killpg(child.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(_GRACE)
+
+
+def _wait_for_the_rest(group: int) -> None:
+    deadline = time.monotonic() + _GRACE_OF_THE_REST
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        os.killpg(group, 0)  # raises ProcessLookupError when nobody is left
+        pause.wait(0.02)
