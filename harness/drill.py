@@ -75,10 +75,13 @@ class Drill:
     patience_factor: float = 1.0
     findings: list[Finding] = field(default_factory=list)
     verdict: Verdict | None = None
+    tainted: str = ""  # why what was drilled must not be used again
     _expected: _Expectation | None = None
 
     def require(self, *probes: Probe, within: timedelta = 5 * MINUTE) -> None:
-        """The steady state that must be MET before injection. Raises PreconditionUnmet."""
+        """The steady state that must be MET before injection. Raises PreconditionUnmet, ConfigError without a probe."""
+        if not probes:
+            raise ConfigError("at least one probe of the steady state", "none", "a drill without one proves nothing")
         for probe in probes:
             outcome = self._wait(probe, within, NOTHING, "require")
             if not outcome.met:
@@ -95,7 +98,8 @@ class Drill:
         self.timeline.add("fault.injected", fault.subject, at_ns=done.accepted_ns, what=done.what,
                           sent_us=self._us(done.sent_ns), accepted_us=self._us(done.accepted_ns),
                           detail=dict(done.detail or {}))  # fmt: skip
-        landed = until(_Confirmation(fault), within=CONFIRMATION, clock=self.clock, poll=timedelta(milliseconds=50))
+        question = patient(_Confirmation(fault), self.clock)  # the harm may be that the system cannot be reached
+        landed = until(question, within=CONFIRMATION, clock=self.clock, poll=timedelta(milliseconds=50))
         self.timeline.add("fault.confirmed", fault.subject, at_ns=landed.last.at_ns, state=landed.last.state.value,
                           actual=landed.last.actual, expected=landed.last.expected)  # fmt: skip
         if not landed.met:
@@ -105,12 +109,20 @@ class Drill:
         return fault
 
     def until(self, *probes: Probe, within: timedelta, settle: timedelta = NOTHING) -> Observation:
-        """Wait until every probe is MET, and stays so for `settle`. Raises NotConverged when patience runs out."""
-        probe = every(*probes)
+        """Wait until every probe is MET, and stays so for `settle`.
+
+        Raises NotConverged when patience runs out or the cause is final: the drill has then its own REFUTED finding.
+        Before any fault that is no broken promise: PreconditionUnmet. Raises ConfigError without a probe.
+        """
+        probe = every(*(patient(p, self.clock) for p in probes))
         outcome = self._wait(probe, within, settle, "until")
-        if not outcome.met:
-            raise NotConverged(f"{probe.subject}: {outcome.last.sentence()}")
-        return outcome.last
+        if outcome.met:
+            return outcome.last
+        told = f"{probe.subject}: {outcome.last.sentence()}"
+        if not self._harmed:
+            raise PreconditionUnmet(told)
+        self.judge(())
+        raise NotConverged(told)
 
     def observe(self, *readings: Reading) -> None:
         """Read once, and keep what was read on the timeline."""
@@ -172,16 +184,16 @@ class Drill:
         try:
             sabotage.end()
             self.timeline.add("sabotage.ended", sabotage.subject)
-        except HarnessError as error:
-            self.timeline.add("heal.failed", sabotage.subject, error=str(error))
+        except Exception as error:  # noqa: BLE001 - the heal stack: an undo must never hide the first error
+            self.tainted = f"{sabotage.subject} could not be undone: {str(error) or repr(error)}"
+            self.timeline.add("heal.failed", sabotage.subject, error=str(error) or repr(error))
 
     def _judge_open_end(self, failure: DrillFailed, expect: str) -> None:
-        """A story that ended before its conclusion: judge the claim it would have made."""
-        if self.verdict is not None:
+        """A story that ended in a wait, before its conclusion: judge the claim it would have made of that wait."""
+        if not isinstance(failure, NotConverged):
             return
-        self.judge([])
         last = self.timeline.history().last("until.ended")
-        if last is not None and expect.startswith(last.subject.split("(")[0]):
+        if last is not None and last.data["state"] != "MET" and expect.startswith(last.subject.split("(")[0]):
             finding = Finding(expect, Verdict.REFUTED, last.data["expected"], str(failure), (last.seq,))
             self.findings.append(finding)
             self.timeline.add("finding", finding.claim, **finding.to_record())
@@ -209,8 +221,7 @@ class Drill:
             raise ObjectiveMissed(finding.sentence())
 
     def _wait(self, probe: Probe, within: timedelta, settle: timedelta, kind: str) -> Outcome:
-        harmed = self.timeline.history().first("fault.injected") is not None
-        if self._expected and self._expected.patience and harmed:
+        if self._expected and self._expected.patience and self._harmed:
             within = min(within, self._expected.patience)
         within *= self.patience_factor
         self.timeline.add(
@@ -228,15 +239,19 @@ class Drill:
         self.timeline.add(
             f"{kind}.ended", probe.subject, at_ns=last.at_ns if last.met else None, state=last.state.value,
             expected=last.expected, actual=last.actual, met_us=self._us(last.at_ns) if last.met else None,
-            not_before_us=self._us(last.not_before_ns) if last.met and last.not_before_ns else None,
+            not_before_us=self._us(last.not_before_ns) if last.met and last.not_before_ns is not None else None,
             flaps=outcome.flaps, within_s=within.total_seconds(), settle_s=settle.total_seconds(),
             waited_s=outcome.waited.total_seconds(), detail=dict(last.detail),
         )  # fmt: skip
         return outcome
 
+    @property
+    def _harmed(self) -> bool:
+        return self.timeline.history().first("fault.injected") is not None
+
     def _changed(self, seen: Observation) -> None:
-        self.timeline.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
-                          done=seen.done, total=seen.total)  # fmt: skip
+        self.timeline.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected,
+                          actual=seen.actual, done=seen.done, total=seen.total)  # fmt: skip
 
     def _beat(self, seen: Observation, left: timedelta) -> None:
         self.timeline.add("heartbeat", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,

@@ -1,4 +1,4 @@
-"""The twins: each story again on a system that must break the promise. Each must come out REFUTED, by the named finding.
+"""The twins: each story again on a system that must break the promise. The named finding must come out REFUTED.
 
 A drill whose twin passes proves nothing. A test of the harness fails when a scenario has no twin here.
 """
@@ -21,7 +21,7 @@ def test_scaled_deployment_with_self_heal_off(drill: Drill, platform: Platform) 
 
 @pytest.mark.drill(blast_radius="cluster", twin_of="test_cluster_is_rebuilt_from_git_alone")
 def test_cluster_loss_with_a_manifest_missing(drill: Drill, platform: Platform) -> None:
-    """When one manifest is missing from Git at the time of the rebuild, the drill names the object that did not come back."""
+    """When a manifest is missing from Git when the cluster is rebuilt, the drill names the object that did not come back."""
     lost = LoseManifest(platform, "apps/cortex-dev/code-formatter-service.yaml")
     with drill.sabotage(lost, expect="everything in Git came back", naming=lost.names):
         test_cluster_loss.test_cluster_is_rebuilt_from_git_alone(drill, platform)

@@ -1,6 +1,7 @@
 """Probes made of probes.
 
-Here belong `every` (several questions asked as one) and `patient` (a system that cannot be reached is an answer). The questions themselves are in `harness.probes`.
+Here belong `every` (several questions asked as one) and `patient` (a system that cannot be reached is an answer). The
+questions themselves are in `harness.probes`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.core.clock import Clock
-from harness.core.errors import ApiRefused, ApiUnreachable
+from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError
 from harness.core.observation import Observation, Probe, State
 
 
@@ -28,19 +29,26 @@ class _Every:
         open_ones = [a for a in answers if not a.met]
         broken = [a for a in open_ones if a.state is State.BROKEN]
         shown = broken or open_ones or answers
-        latest = max(answers, key=lambda a: a.at_ns)
+        # True since the last of them became true; not true at any moment at which one was known to be otherwise.
+        otherwise = [a.not_before_ns for a in answers if a.not_before_ns is not None]
         counted = next((a for a in answers if a.total is not None), None)
         return Observation(
             State.BROKEN if broken else State.PENDING if open_ones else State.MET,
             self.subject, expected if not open_ones else "; ".join(a.expected for a in shown),
-            "; ".join(a.actual for a in shown), latest.at_ns, latest.not_before_ns,
+            "; ".join(a.actual for a in shown), max(a.at_ns for a in shown),
+            None if open_ones else max(otherwise, default=None),
             counted.done if counted else None, counted.total if counted else None,
             {key: value for a in answers for key, value in a.detail.items()},
         )  # fmt: skip
 
 
 def every(*probes: Probe) -> Probe:
-    """MET when all are MET, from the moment the last became so; BROKEN as soon as one is."""
+    """MET when all are MET, from the moment the last became so; BROKEN as soon as one is.
+
+    Raises ConfigError without any probe: all of nothing would always be MET.
+    """
+    if not probes:
+        raise ConfigError("at least one probe", "none", "name what is to be waited for")
     return probes[0] if len(probes) == 1 else _Every(probes)
 
 
@@ -56,9 +64,8 @@ class _Patient:
         try:
             return self._probe.observe()
         except (ApiUnreachable, ApiRefused) as error:
-            return Observation(
-                State.PENDING, self.subject, "an answer", str(error).splitlines()[0], self._clock.now_ns()
-            )
+            said = str(error).strip() or type(error).__name__
+            return Observation(State.PENDING, self.subject, "an answer", said.splitlines()[0], self._clock.now_ns())
 
 
 def patient(probe: Probe, clock: Clock) -> Probe:

@@ -9,20 +9,21 @@ import re
 from datetime import timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h)")
 
 
 def duration(value: timedelta) -> str:
     """`340 ms`, `12.4 s`, `14m10s`, `2h03m`."""
     total = value.total_seconds()
     sign, total = ("-", -total) if total < 0 else ("", total)
-    if total < 1:
+    if total < 0.9995:
         return f"{sign}{total * 1000:.0f} ms"
-    if total < 60:
-        return f"{sign}{total:.1f} s" if total < 59.95 else f"{sign}1m00s"
+    if total < 59.95:
+        return f"{sign}{total:.1f} s"
+    total = round(total)
     if total < 3600:
-        return f"{sign}{int(total // 60)}m{int(total % 60):02d}s"
-    return f"{sign}{int(total // 3600)}h{int(total % 3600 // 60):02d}m"
+        return f"{sign}{total // 60}m{total % 60:02d}s"
+    return f"{sign}{total // 3600}h{total % 3600 // 60:02d}m"
 
 
 def elapsed(value: timedelta) -> str:
@@ -32,8 +33,11 @@ def elapsed(value: timedelta) -> str:
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90s`, `15m`, `1h30m`, `500ms`. Raises ValueError that says what is allowed."""
+    """`90s`, `15m`, `1h30m`, `500ms`, and what `duration` writes. Raises ValueError that says what is allowed."""
     parts = _PART.findall(text)
-    if not parts or "".join(n + u for n, u in parts) != text:
+    if not parts or _PART.sub("", text):
         raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 1h30m or 500ms")
-    return timedelta(seconds=sum(float(n) * _UNITS[u] for n, u in parts))
+    try:
+        return timedelta(seconds=sum(float(n) * _UNITS[u] for n, u in parts))
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than any duration can be") from None

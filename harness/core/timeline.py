@@ -45,6 +45,8 @@ class Event:
     def from_json(cls, line: str) -> Event:
         """The event that `to_json` wrote. Raises ValueError or KeyError for anything else."""
         record = json.loads(line)
+        if not isinstance(record["data"], dict):
+            raise ValueError(f"data should be an object, is {record['data']!r}")
         return cls(int(record["seq"]), timedelta(microseconds=record["at_us"]), datetime.fromisoformat(record["utc"]),
                    str(record["kind"]), str(record["subject"]), record["data"])  # fmt: skip
 
@@ -171,11 +173,12 @@ class History:
         Raises ConfigError when any other line is not an event.
         """
         events: list[Event] = []
-        lines = text.splitlines()
+        # Not splitlines(): that also splits at characters which JSON leaves bare inside a string, such as U+2028.
+        lines = text.removesuffix("\n").split("\n") if text else []
         for number, line in enumerate(lines, 1):
             try:
                 events.append(Event.from_json(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 if number == len(lines) and not text.endswith("\n"):
                     return cls(tuple(events), truncated=True)
                 raise ConfigError("a timeline: one JSON event a line", f"line {number}: {error}",

@@ -170,9 +170,7 @@ class _Pump:
         self._thread = threading.Thread(target=self._copy, args=(stream, sink, on_line), daemon=True)
         self._thread.start()
 
-    def _copy(
-        self, stream: IO[bytes] | None, sink: IO[bytes] | None, on_line: Callable[[str], None] | None
-    ) -> None:
+    def _copy(self, stream: IO[bytes] | None, sink: IO[bytes] | None, on_line: Callable[[str], None] | None) -> None:
         with stream or io.BytesIO() as lines:
             for line in lines:
                 self._chunks.append(line)

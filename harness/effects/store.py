@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from harness.core.errors import ConfigError
 from harness.core.timeline import Event, History
 from harness.core.verdict import Finding
 
@@ -56,7 +57,8 @@ class DrillFolder:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self.artifacts = path / "artifacts"
-        self._sink: IO[str] = (path / "timeline.jsonl").open("a", encoding="utf-8")
+        # A lone surrogate (a file name that is not UTF-8) becomes the escape that JSON reads back as the same.
+        self._sink: IO[str] = (path / "timeline.jsonl").open("a", encoding="utf-8", errors="backslashreplace")
 
     def save_plan(self, plan: Mapping[str, Any]) -> None:
         """What is going to be done, before it is done."""
@@ -83,27 +85,40 @@ class DrillFolder:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON whole or not at all: to a neighbour first, then renamed over."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(
-        json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True, default=str) + "\n", encoding="utf-8"
-    )
-    fresh.replace(path)
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True, default=str) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
+    fresh.write_text(text, encoding="utf-8", errors="backslashreplace")
     fresh.replace(path)
 
 
 def load_drill(path: Path) -> tuple[dict[str, Any], History, dict[str, Any]]:
-    """A stored drill: plan, history, findings (empty where a file is missing). Raises ConfigError for a damaged timeline."""
+    """A stored drill: plan, history, findings (empty where a file is missing).
 
-    def read(name: str) -> dict[str, Any]:
-        file = path / name
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-
+    Raises ConfigError for a file that is damaged otherwise than by a last line of the timeline that was cut off.
+    """
     timeline = path / "timeline.jsonl"
-    text = timeline.read_text(encoding="utf-8") if timeline.exists() else ""
-    return read("plan.json"), History.from_lines(text), read("findings.json")
+    data = timeline.read_bytes() if timeline.exists() else b""
+    whole, newline, last = data.rpartition(b"\n")
+    try:
+        # A crash may cut the last line in the middle of a character; nothing else is forgiven.
+        text = (whole + newline).decode() + last.decode(errors="replace")
+    except UnicodeDecodeError as error:
+        raise _damaged(timeline, error) from error
+    return _read_json(path / "plan.json"), History.from_lines(text), _read_json(path / "findings.json")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        return dict(json.loads(file.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{file.name} as a drill wrote it", f"{error} in {file}", "give the folder of a stored drill")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -84,11 +84,14 @@ def until(
     The deadline bounds the *start* of the settle window: a window that began in time may end after it. A probe with
     a signal is asked when something changed and at least every `poll`; `on_change` hears every change of the answer,
     `on_beat` the last answer and the patience left, at least every 8 s.
+
+    Where a probe does not know since when it is MET at the earliest, the last moment this wait saw otherwise is taken.
     """
     begun = clock.now_ns()
     deadline = begun + int(within.total_seconds() * 1e9)
     last_beat, flaps = begun, 0
     first_met: Observation | None = None
+    otherwise_ns: int | None = None
     said: tuple[State, str] | None = None
     while True:
         version = probe.signal.version if probe.signal else 0
@@ -101,12 +104,15 @@ def until(
             last_beat = now
             on_beat(seen, between_ns(now, deadline))
         if seen.met:
-            first_met = first_met or seen
+            if first_met and seen.not_before_ns is not None and seen.not_before_ns > first_met.at_ns:
+                # Lost and won again between two looks: the settle window begins anew.
+                flaps, first_met = flaps + 1, None
+            first_met = first_met or _bounded(seen, otherwise_ns)
             if between_ns(first_met.at_ns, now) >= settle:
                 return Outcome(first_met, between_ns(begun, now), flaps)
         else:
             flaps += first_met is not None
-            first_met = None
+            first_met, otherwise_ns = None, seen.at_ns
             if seen.state is State.BROKEN or now >= deadline:
                 return Outcome(seen, between_ns(begun, now), flaps)
         edges = [now + int(poll.total_seconds() * 1e9), last_beat + int(HEARTBEAT.total_seconds() * 1e9)]
@@ -116,6 +122,13 @@ def until(
             probe.signal.wait_beyond(version, pause)
         else:
             clock.sleep(pause)
+
+
+def _bounded(seen: Observation, otherwise_ns: int | None) -> Observation:
+    # Never narrower than the probe's own bound: a watch lags, so that an answer of "not yet" may be outdated already.
+    if seen.not_before_ns is not None or otherwise_ns is None or otherwise_ns > seen.at_ns:
+        return seen
+    return replace(seen, not_before_ns=otherwise_ns)
 
 
 def retrying(
@@ -131,12 +144,14 @@ def retrying(
     Only for transport between us and a tool, never around an injection. `report` hears every failed attempt: no retry
     is silent. Raises what the last attempt raised.
     """
+    deadline = clock.now_ns() + int(within.total_seconds() * 1e9)
     retry = tenacity.Retrying(
-        stop=tenacity.stop_before_delay(within.total_seconds()),
+        # stop_before_delay, but by our clock: tenacity's own reads the machine's.
+        stop=lambda s: clock.now_ns() + int(s.upcoming_sleep * 1e9) >= deadline,
         wait=tenacity.wait_exponential(multiplier=0.1, max=2),
         retry=tenacity.retry_if_exception_type(on),
         sleep=lambda pause: clock.sleep(timedelta(seconds=pause)),
-        before_sleep=lambda s: report(s.attempt_number, s.outcome.exception() if s.outcome else None),
+        after=lambda s: report(s.attempt_number, s.outcome.exception() if s.outcome else None),
         reraise=True,
     )
     return retry(action)
