@@ -1,0 +1,118 @@
+"""Nodes: the containers a cluster's nodes are, and a look inside them.
+
+Here belong `Node` and the facts that testinfra reads in a running container. Harming a node does not: that is
+`harness.faults`. Never in a timed path: each fact is a `docker exec` of a shell.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from harness.cluster import labels
+from harness.cluster.docker import Container, Docker
+from harness.core.clock import SECOND
+from harness.core.errors import CommandTimeout, ToolError
+
+T = TypeVar("T")
+ROLES = ("server", "agent")
+_ROLE_LABEL = "k3d.role"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: its name in Kubernetes is its container's. `ip` is empty while the container is down."""
+
+    name: str
+    role: str
+    container: str
+    ip: str
+    running: bool = True
+
+
+def nodes_of(docker: Docker, cluster: str, network: str) -> tuple[Node, ...]:
+    """The nodes of a k3d cluster, servers first; helpers of k3d's own (tools, load balancer) are none."""
+    found = [_node(c, network) for c in docker.containers(f"{labels.K3D_CLUSTER}={cluster}") if _role(c) in ROLES]
+    return tuple(sorted(found, key=lambda node: (node.role != "server", node.name)))
+
+
+def _role(container: Container) -> str:
+    return container.labels.get(_ROLE_LABEL, "")
+
+
+def _node(container: Container, network: str) -> Node:
+    address = container.addresses.get(network, "")
+    return Node(container.name, _role(container), container.id, address, container.running)
+
+
+class NodeView:
+    """Facts about the inside of a running node, by pytest-testinfra. Raises CommandTimeout and ToolError.
+
+    testinfra waits for ever; a frozen container would hang us, so that every question is asked in a thread that is
+    left behind when its time is up.
+    """
+
+    def __init__(
+        self, node: Node, *, timeout: timedelta = 10 * SECOND, host: Callable[[str], Any] | None = None
+    ) -> None:
+        self.node, self._timeout, self._connect = node, timeout, host or _testinfra
+        self._host: Any = None
+
+    def listens(self, port: int, address: str = "") -> bool:
+        """Does something in the node listen on this TCP port (at this address)?"""
+        where = f"tcp://{address}:{port}" if address else f"tcp://{port}"
+        return self._ask(where, lambda host: bool(host.socket(where).is_listening))
+
+    def mounted(self, path: str) -> bool:
+        """Is `path` a mount point?"""
+        return self._ask(f"mount {path}", lambda host: bool(host.mount_point(path).exists))
+
+    def exists(self, path: str) -> bool:
+        """Is there a file or folder?"""
+        return self._ask(f"file {path}", lambda host: bool(host.file(path).exists))
+
+    def text(self, path: str) -> str:
+        """A file's content. Raises ToolError if there is none."""
+        return self._ask(f"file {path}", lambda host: str(host.file(path).content_string))
+
+    def mode(self, path: str) -> int:
+        """A file's permission bits."""
+        return self._ask(f"file {path}", lambda host: int(host.file(path).mode))
+
+    def sysctl(self, name: str) -> int | str:
+        """A kernel setting as the node sees it."""
+
+        def ask(host: Any) -> int | str:
+            found: int | str = host.sysctl(name)
+            return found
+
+        return self._ask(f"sysctl {name}", ask)
+
+    def _ask(self, what: str, question: Callable[[Any], T]) -> T:
+        answer: list[T] = []
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._host = self._host or self._connect(f"docker://{self.node.container}")
+                answer.append(question(self._host))
+            except BaseException as error:  # noqa: BLE001 - carried to the caller's thread and raised there
+                failure.append(error)
+
+        thread = threading.Thread(target=work, name=f"look into {self.node.name}", daemon=True)
+        thread.start()
+        thread.join(self._timeout.total_seconds())
+        if thread.is_alive():
+            raise CommandTimeout(["docker", "exec", self.node.name, what], self._timeout, "", "the node did not answer")
+        if failure:
+            raise ToolError(f"{what} of node {self.node.name} could not be read: {failure[0]}") from failure[0]
+        return answer[0]
+
+
+def _testinfra(address: str) -> Any:
+    import testinfra
+
+    return testinfra.get_host(address)
