@@ -75,8 +75,8 @@ def until(
     within: timedelta,
     settle: timedelta = NOTHING,
     clock: Clock,
-    on_change: Callable[[Observation], None] = lambda _: None,
-    on_beat: Callable[[Observation, timedelta], None] = lambda _, __: None,
+    on_change: Callable[[Observation], object] = lambda _: None,
+    on_beat: Callable[[Observation, timedelta], object] = lambda _, __: None,
     poll: timedelta = SECOND,
 ) -> Outcome:
     """Wait until `probe` is MET and stays so for `settle`; BROKEN and the end of patience end the wait as well.
@@ -137,7 +137,7 @@ def retrying(
     on: tuple[type[Exception], ...],
     within: timedelta,
     clock: Clock,
-    report: Callable[[int, BaseException | None], None] = lambda _, __: None,
+    report: Callable[[int, BaseException | None], object] = lambda _, __: None,
 ) -> T:
     """Do `action`, again while it raises one of `on`, with growing pauses (0.1 to 2 s) and never beyond `within`.
 
