@@ -58,7 +58,7 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure what the README promises, beside a plain-script twin, into reports/."""
     _install(session, "drill")
-    session.run("python", "-m", "bench", *session.posargs, **TEARDOWN)
+    session.run("python", "-m", "harness.bench", *session.posargs, **TEARDOWN)
 
 
 @nox.session(default=False)
