@@ -16,6 +16,7 @@ from harness.core.errors import ConfigError
 FLAVOUR_BUILT = "upstream Kubernetes, built here"
 FLAVOUR_K3S = "k3s"
 SET_SCHEMA = 1
+_ROLES = ("node", "tools", "argocd", "redis", "coredns", "pause", "sample")
 
 
 class ImageSource(Enum):
@@ -76,8 +77,7 @@ class ImageSet:
 
     def images(self) -> tuple[ImageRef, ...]:
         """Every image, each once: two roles may be played by one image."""
-        roles = (self.node, self.tools, self.argocd, self.redis, self.coredns, self.pause, self.sample, *self.extra)
-        return tuple({ref.reference: ref for ref in roles}.values())
+        return tuple({ref.reference: ref for ref in self._roles().values()}.values())
 
     def describe(self) -> dict[str, Any]:
         """For run.json: source, flavour, every version and digest."""
@@ -85,11 +85,15 @@ class ImageSet:
             "source": self.source,
             "flavour": self.flavour,
             "images": {
-                ref.name: {"reference": ref.reference, "digest": ref.digest, "version": ref.version}
-                for ref in self.images()
+                role: {"reference": ref.reference, "digest": ref.digest, "version": ref.version}
+                for role, ref in self._roles().items()
             },
             "k3d": {"version": self.k3d_version, "digest": self.k3d_digest},
         }
+
+    def _roles(self) -> dict[str, ImageRef]:
+        roles = {name: getattr(self, name) for name in _ROLES}
+        return roles | {ref.name: ref for ref in self.extra}
 
     def to_json(self) -> str:
         """For the cache: which set a source last made. Read back by `from_json`."""
@@ -104,10 +108,7 @@ class ImageSet:
         data = json.loads(text)
         if data.pop("schema") != SET_SCHEMA:
             raise ValueError("another schema")
-        roles = {
-            name: ImageRef(**data.pop(name))
-            for name in ("node", "tools", "argocd", "redis", "coredns", "pause", "sample")
-        }
+        roles = {name: ImageRef(**data.pop(name)) for name in _ROLES}
         return cls(
             **roles,
             source=data["source"],

@@ -58,7 +58,7 @@ def read_pins(path: Path) -> dict[str, Pin]:
     data = read_yaml(path)
     found: dict[str, Pin] = {}
     for section in ("images", "extra"):
-        entries = data.get(section) or {}
+        entries = {} if data.get(section) is None else data[section]
         if not isinstance(entries, dict):
             raise ConfigError(f"a mapping under {section!r} in {path}", type(entries).__name__, "mend the file")
         for name, entry in entries.items():
