@@ -94,7 +94,7 @@ class K3d:
         self, binary: Path, *, tools_image: str, scratch: Path, run: Runner = proc.run, clock: Clock | None = None,
         start: Callable[..., Any] = proc.start,
     ) -> None:  # fmt: skip
-        """`scratch` is a private folder of the run: k3d's idea of a home, so that it never edits anything in the user's."""
+        """`scratch`: a private folder of the run, k3d's idea of a home, so that it edits nothing in the user's."""
         self.binary, self._scratch, self._run, self._start = binary, scratch, run, start
         self._tools_image, self._clock = tools_image, clock or SystemClock()
 
