@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from harness.cluster.images.cache import locked
-from harness.cluster.images.engine import Engine
+from harness.cluster.images.cache import locked, read_json
+from harness.cluster.images.engine import DockerEngine, Engine
 from harness.cluster.images.keys import file_digest, machine
 from harness.cluster.images.model import ImageSet, ImageSource
 from harness.cluster.images.pull import preload_tar
@@ -36,12 +36,18 @@ _REMEDY = "make it again with `drill bundle create FILE`, or copy it again"
 
 
 def create_bundle(
-    file: Path, images: ImageSet, *, docker: Engine, progress: Callable[[str], None], clock: Clock | None = None
+    file: Path,
+    images: ImageSet,
+    *,
+    progress: Callable[[str], None],
+    docker: Engine | None = None,
+    clock: Clock | None = None,
 ) -> str:
     """Write `images` to `file`; returns the sha256 of the whole file, to be handed over on another way.
 
     Raises ImageUnavailable when an image of the set is gone; a file that is not complete never has the final name.
     """
+    docker = docker or DockerEngine()
     references = [ref.reference for ref in images.images()]
     absent = [ref for ref in references if ref not in docker.inspect(references)]
     if absent:
@@ -80,12 +86,18 @@ def verify_bundle(file: Path) -> dict[str, Any]:
 
 
 def load_bundle(
-    file: Path, cache: Path, *, docker: Engine, progress: Callable[[str], None], clock: Clock | None = None
+    file: Path,
+    cache: Path,
+    *,
+    progress: Callable[[str], None],
+    docker: Engine | None = None,
+    clock: Clock | None = None,
 ) -> ImageSet:
     """Verify all of `file`, then take its images into Docker and the rest into the cache.
 
     Raises ConfigError (see `verify_bundle`) before anything is touched; ImageUnavailable when Docker did not take it.
     """
+    docker = docker or DockerEngine()
     progress(f"bundle: verifying {file}")
     head = verify_bundle(file)
     with locked(cache, progress, clock or SystemClock(), 30 * MINUTE):
@@ -97,6 +109,7 @@ def load_bundle(
             docker.load(draft / IMAGES)
             (draft / IMAGES).unlink()
             shutil.rmtree(target, ignore_errors=True)
+            (draft / HEAD).write_text(json.dumps(head))
             draft.replace(target)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -111,6 +124,20 @@ def load_bundle(
         raise ImageUnavailable(f"expected every image of {file} in Docker after loading; found some missing; {_REMEDY}")
     progress(f"bundle: loaded {len(found.images())} images, k3d {found.k3d_version}")
     return found
+
+
+def ensure_bundle(
+    file: Path, cache: Path, *, progress: Callable[[str], None], docker: Engine, clock: Clock | None = None
+) -> ImageSet:
+    """The set of `file`: as it was loaded before, when that is still whole and of the same bundle; else loaded now."""
+    loaded = read_json(cache / "bundle" / HEAD)
+    try:
+        with tarfile.open(file, "r:") as archive:
+            same = bool(loaded) and json.loads(_small(file, archive, HEAD)) == loaded
+    except (tarfile.TarError, OSError, ValueError, ConfigError):
+        same = False  # loading says what is wrong with it
+    found = recall(cache, ImageSource.BUNDLE.value, docker) if same else None
+    return found or load_bundle(file, cache, progress=progress, docker=docker, clock=clock)
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

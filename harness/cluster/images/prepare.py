@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.cluster.images.build import Builder, Targets
+from harness.cluster.images.bundle import ensure_bundle
 from harness.cluster.images.cache import read_json
 from harness.cluster.images.engine import DockerEngine, Engine
 from harness.cluster.images.k3dtool import BELOW, OLDEST, k3d_on_path, supported
@@ -63,13 +64,18 @@ def prepare(
     progress: Callable[[str], None],
     docker: Engine | None = None,
     clock: Clock | None = None,
+    bundle: Path | None = None,
 ) -> ImageSet:
     """Every image, the k3d command and the Argo CD manifests from `source`; nothing is made that is there.
 
+    `bundle` is the file that BUNDLE loads; without it, the bundle that was loaded last.
     Raises ImageUnavailable (cannot be had, says what to do), EnvironmentUnfit (this machine cannot build),
     ConfigError (an unusable recipe or pin) or ToolMissing.
     """
-    return prepare_with(source, Context(cache, progress, docker or DockerEngine(), clock or SystemClock()))
+    engine, clock = docker or DockerEngine(), clock or SystemClock()
+    if source is ImageSource.BUNDLE and bundle is not None:
+        return ensure_bundle(bundle, cache, progress=progress, docker=engine, clock=clock)
+    return prepare_with(source, Context(cache, progress, engine, clock))
 
 
 def prepare_with(source: ImageSource, context: Context) -> ImageSet:

@@ -76,7 +76,7 @@ def unpinned(pins: Mapping[str, Pin]) -> list[str]:
 
 def registries(pins: Iterable[Pin]) -> tuple[str, ...]:
     """The registry hosts that the pins name (an image without a host is on Docker's own)."""
-    hosts = {pin.image.split("/")[0] for pin in pins}
+    hosts = {pin.image.partition("/")[0] for pin in pins if "/" in pin.image}
     return tuple(sorted(host for host in hosts if "." in host or ":" in host))
 
 

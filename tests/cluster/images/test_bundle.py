@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.images.bundle import create_bundle, load_bundle, verify_bundle
+from harness.cluster.images.bundle import create_bundle, ensure_bundle, load_bundle, verify_bundle
 from harness.cluster.images.model import ImageSet
 from harness.core.errors import ConfigError, ImageUnavailable
 
@@ -84,6 +84,25 @@ def test_a_loaded_bundle_gives_the_set_that_went_in(
     assert loaded.preload == ()
     assert set(engine.local) == {ref.reference for ref in image_set.images()}
     assert sorted(path.name for path in cache.iterdir()) == ["bundle", "lock", "sets"], "something was left behind"
+
+
+def test_a_bundle_is_loaded_once_and_again_when_it_is_another_or_was_lost(
+    bundle: Path, tmp_path: Path, image_set: ImageSet, engine: FakeEngine
+) -> None:
+    target, cache = FakeEngine(), tmp_path / "fresh"
+
+    def ensure() -> int:
+        ensure_bundle(bundle, cache, docker=target, progress=lambda text: None)
+        return len(target.loaded)
+
+    assert (ensure(), ensure()) == (1, 1)
+    target.remove("drill/redis:1")
+    assert ensure() == 2
+    create_bundle(bundle, replace(image_set, k3d_version="5.9.1"), docker=engine, progress=lambda text: None)
+    assert ensure() == 3
+    bundle.write_bytes(b"no longer a bundle")
+    with pytest.raises(ConfigError):
+        ensure()
 
 
 def test_loading_again_is_fine(bundle: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_the_preload_is_packed_once_for_the_same_content(
 
 
 def test_only_hosts_that_are_named_are_asked(tmp_path: Path) -> None:
-    pins = read_pins(pins_at(tmp_path, node="rancher/k3s:1", pause="localhost:5000/pause:1"))
+    pins = read_pins(pins_at(tmp_path, node="rancher/k3s:1", redis="redis:8.2.3", pause="localhost:5000/pause:1"))
     assert registries(pins.values()) == ("localhost:5000", "registry.example")
 
 
