@@ -64,13 +64,14 @@ class ModuleFile(_Part):
 class Seed(_Part):
     """A further layer made by running the image itself once.
 
-    `command` reads the tars of the preloaded images in the folder `archives` and writes the folder `path`, which
-    becomes the layer; the tars themselves stay out of the image.
+    `command` reads the tars of the preloaded images in the folder `archives` and writes the folder `path`. `dockerfile`
+    adds it to the image (`BASE`) from seed.tar; the tars themselves stay out of the image.
     """
 
     command: tuple[str, ...] = Field(min_length=1)
-    path: str = Field(pattern=r"^/")
+    path: str = Field(pattern=r"^/.+/.+$")
     archives: str = Field(pattern=r"^/")
+    dockerfile: Inside
 
 
 class Recipe(_Part):

@@ -32,6 +32,7 @@ def make_seed(recipe: Recipe, image: str, archives: Path, target: Path, commands
     target.mkdir(parents=True)
     name = f"drill-seed-{recipe.name}-{target.parent.name[-12:]}"
     _remove(name)  # of a build that was killed
+    parent, _, folder = seed.path.rpartition("/")
     base = ["docker", "run", "--rm", "--name", name, "--network", "none", "--volume", f"{name}:{seed.path}"]
     try:
         commands.run(
@@ -42,12 +43,12 @@ def make_seed(recipe: Recipe, image: str, archives: Path, target: Path, commands
         commands.run(
             f"seed {recipe.name} pack",
             [*base, "--volume", f"{target}:/out", "--entrypoint", "tar", image,
-             "--numeric-owner", "--sort=name", "-C", seed.path, "-cf", "/out/seed.tar", "."],
+             "--numeric-owner", "--sort=name", "-C", parent, "-cf", "/out/seed.tar", folder],
             timeout=10 * MINUTE, remedy="see that the disk is not full, and run again",
         )  # fmt: skip
     finally:
         _remove(name)
-    (target / "Dockerfile").write_text(f"ARG BASE\nFROM ${{BASE}}\nADD seed.tar {seed.path}/\n")
+    shutil.copyfile(recipe.folder / seed.dockerfile, target / "Dockerfile")
 
 
 def _remove(name: str) -> None:

@@ -65,7 +65,7 @@ def test_no_recipes_at_all_is_refused(tmp_path: Path) -> None:
         ({"debian": {"suite": "bookworm", "packages": []}}, "packages"),
         ({"kind": "command", "image": None}, "one entry in 'go'"),
         ({"artefacts": [{"module": "m", "source": "a", "target": "b"}]}, "need a 'go' entry"),
-        ({"seed": {"command": ["x"], "path": "/s", "archives": "/a"}}, "preload"),
+        ({"seed": {"command": ["x"], "path": "/o/s", "archives": "/a", "dockerfile": "S"}}, "preload"),
         ({"version": ["1"]}, "version"),
     ],
 )
