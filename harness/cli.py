@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.core.errors import ConfigError, ExitCode, HarnessError
+from harness.core.errors import ExitCode, HarnessError
 
 _EPILOG = """Scenarios are run by pytest: `pytest scenarios`, `pytest scenarios -k cluster_loss`, or `nox -s dr-drill`.
 
@@ -62,11 +62,11 @@ def _say(text: str) -> None:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from harness.cluster.host import checks, render
+    from harness.cluster.host import Status, checks, render
 
     found = checks()
     _say(render(found))
-    return int(ExitCode.OK if all(c.status != "missing" for c in found) else ExitCode.ENVIRONMENT)
+    return int(ExitCode.OK if all(c.status is not Status.MISSING for c in found) else ExitCode.ENVIRONMENT)
 
 
 def _provision(_: argparse.Namespace) -> int:
@@ -77,44 +77,32 @@ def _provision(_: argparse.Namespace) -> int:
 
 
 def _images(arguments: argparse.Namespace) -> int:
-    from harness.cluster.docker import Docker
     from harness.cluster.images import ImageSource, cache_folder, prepare
 
-    found = prepare(_source(arguments.images, ImageSource), cache=cache_folder(), progress=_say, docker=Docker.connect())
+    found = prepare(ImageSource.named(arguments.images), cache=cache_folder(), progress=_say)
     for key, value in found.describe().items():
         _say(f"{key}: {value}")
     return int(ExitCode.OK)
-
-
-def _source(name: str, sources: type) -> object:
-    try:
-        return sources(name)
-    except ValueError:
-        raise ConfigError("--images auto|pull|build", repr(name), "choose one of these") from None
 
 
 def _clean(_: argparse.Namespace) -> int:
     from harness.cluster.clean import clean
     from harness.cluster.docker import Docker
 
-    removed = clean(Docker.connect())
-    for thing in removed:
-        _say(f"removed {thing}")
+    removed = clean(Docker.connect(), on_removed=lambda thing: _say(f"removed {thing}"))
     _say(f"{len(removed)} removed")
     return int(ExitCode.OK)
 
 
 def _bundle(arguments: argparse.Namespace) -> int:
-    from harness.cluster.docker import Docker
     from harness.cluster.images import ImageSource, cache_folder, create_bundle, load_bundle, prepare
 
-    docker = Docker.connect()
     if arguments.verb == "load":
-        load_bundle(arguments.file, cache=cache_folder(), docker=docker, progress=_say)
+        load_bundle(arguments.file, cache_folder(), progress=_say)
+        _say(f"loaded {arguments.file}")
     else:
-        source = _source(arguments.images, ImageSource)
-        create_bundle(arguments.file, prepare(source, cache=cache_folder(), progress=_say, docker=docker), docker=docker, progress=_say)
-    _say(f"{arguments.file}: {arguments.verb} done")
+        images = prepare(ImageSource.named(arguments.images), cache=cache_folder(), progress=_say)
+        _say(f"sha256 {create_bundle(arguments.file, images, progress=_say)}  {arguments.file}")
     return int(ExitCode.OK)
 
 

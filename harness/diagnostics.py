@@ -46,7 +46,7 @@ def collect(platform: Platform, folder: Path) -> list[str]:
 
 
 def _sources(platform: Platform) -> list[tuple[str, Callable[[], str]]]:
-    sources: list[tuple[str, Callable[[], str]]] = [("git-log.txt", platform.repo.log)]
+    sources: list[tuple[str, Callable[[], str]]] = [("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))]
     if not platform.alive:
         return sources
     cluster = platform.cluster

@@ -173,12 +173,10 @@ def _options(config: pytest.Config) -> Any:
     from harness.session import Options
 
     get = config.getoption
-    if get("--images") not in [s.value for s in ImageSource]:
-        raise ConfigError("--images auto|pull|build|bundle", repr(get("--images")), "choose one of these")
     if get("--egress") not in ("deny", "allow"):
         raise ConfigError("--egress deny|allow", repr(get("--egress")), "choose one of these")
     return Options(
-        repo=get("--repo") or str(sample_repository()), revision=get("--rev"), images=ImageSource(get("--images")),
+        repo=get("--repo") or str(sample_repository()), revision=get("--rev"), images=ImageSource.named(get("--images")),
         bundle=Path(get("--bundle")) if get("--bundle") else None, timing=get("--timing"), keep=get("--keep-cluster"),
         egress_allowed=get("--egress") == "allow", provision=get("--provision"), servers=get("--servers"),
         agents=get("--agents"), reports=Path(get("--reports")).absolute(),

@@ -10,8 +10,7 @@ import platform as machine
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from harness.cluster import clean, host, provision
 from harness.cluster.clusters import Clusters, ClusterSpec, Network
 from harness.cluster.docker import Docker
 from harness.cluster.images import ImageSet, ImageSource, cache_folder, prepare
-from harness.core.checks import interval
 from harness.core.clock import Clock, SystemClock
-from harness.core.errors import ConfigError, DrillFailed, HarnessError
+from harness.core.errors import ConfigError, DrillFailed
 from harness.core.faults import BlastRadius
 from harness.core.profile import profile
 from harness.core.timeline import Event, Journal, Timeline
@@ -123,7 +121,8 @@ class Session:
         with journal.phase("machine"):
             docker = self._machine()
         with journal.phase("images"):
-            images = prepare(options.images, cache=cache_folder(), progress=self._note("images"), docker=docker, bundle=options.bundle)
+            images = prepare(options.images, cache=cache_folder(), progress=self._note("images"), clock=self.clock,
+                             bundle=options.bundle)  # fmt: skip
         clusters = Clusters(docker, images, run_id=self.run_id, run_dir=self.folder.path / "private", clock=self.clock,
                             journal=journal, egress_allowed=options.egress_allowed)  # fmt: skip
         self._stack.callback(clusters.close)
@@ -142,15 +141,14 @@ class Session:
         if self.options.provision:
             provision.provision(self._note("provision"))
         docker = Docker.connect()
-        for removed in clean.clean(docker):
-            self.journal.add("note", "orphans", text=f"removed {removed}, left by a run that is gone")
+        clean.clean(docker, on_removed=self._note("left by a run that is gone, removed"))
         host.require_fit(docker)
         return docker
 
     def _record(self, images: ImageSet, network: Network, repo: ServedRepo, url: str) -> None:
         self.facts["images"] = images.describe()
         self.facts["repository"] |= {"head": repo.head, "served_at": url, "rewrites": [str(r) for r in repo.rewrites]}
-        self.facts["network"] = {"name": network.name, "subnet": str(network.subnet)}
+        self.facts["network"] = {"name": network.name, "subnet": network.subnet}
         self.facts["tools"] = tool_versions(images.k3d)
         self.folder.write_run(self.facts)
 
@@ -211,24 +209,14 @@ class Session:
         failed = any(v is not Verdict.HELD for v in self.verdicts.values())
         if made.alive and (self.options.keep == "always" or (self.options.keep == "on-failure" and failed)):
             made.clusters.keep()
-            made.repo.keep()
             self.journal.add("note", "kept", text=made.how_to_reach())
             return
         with self.journal.phase("teardown"):
             made.destroy()
 
     def _note(self, subject: str) -> Callable[[str], None]:
-        return lambda text: self.journal.add("note", subject, text=text) and None
+        def note(text: str) -> None:
+            self.journal.add("note", subject, text=text)
 
+        return note
 
-def recovery(drill: Drill) -> tuple[timedelta, timedelta] | None:
-    """Recovery time and resolution of a drill whose last wait was MET, or None."""
-    history = drill.timeline.history()
-    fault, wait = history.first("fault.injected"), history.last("until.ended")
-    if fault is None or wait is None or wait.data["state"] != "MET":
-        return None
-    time = interval(fault, wait)
-    return time.value, time.resolution
-
-
-__all__ = ["KEEP", "HarnessError", "Options", "Session", "recovery", "replace"]

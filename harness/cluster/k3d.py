@@ -122,7 +122,7 @@ class K3d:
         write_private(path, yaml.safe_dump(dict(config), sort_keys=False))
         write_private(log, "")
         argv = [str(self.binary), "cluster", "create", "--config", str(path), "--timestamps"]
-        child = self._start(argv, env=self._environment(), log=log)
+        child = self._start(argv, env=self.environment(), log=log)
         return Creation(argv, child, log, self._clock)
 
     def delete(self, name: str, *, timeout: timedelta = 2 * MINUTE) -> None:
@@ -154,13 +154,13 @@ class K3d:
     def kubeconfig(self, name: str, path: Path) -> Path:
         """Write the admin kubeconfig of the cluster to `path`, 0600. Its content never reaches a log or an error."""
         argv = [str(self.binary), "kubeconfig", "get", name]
-        done = self._run(argv, timeout=_QUICK, env=self._environment(), check=False)
+        done = self._run(argv, timeout=_QUICK, env=self.environment(), check=False)
         if done.returncode != 0 or "clusters:" not in done.stdout:
             raise CommandFailed(argv, done.returncode, "", redacted(done.stderr))
         write_private(path, done.stdout)
         return path
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """No k3d entrypoint scripts (with them `docker stop` drains a server), our tools image, and nothing of the
         user's home: `k3d cluster delete` rewrites the default kubeconfig even when told to leave it alone."""
         home = self._scratch / "k3d-home"
@@ -173,7 +173,7 @@ class K3d:
 
     def _call(self, *argv: str, timeout: timedelta) -> proc.Completed:
         with mapped():
-            return self._run([str(self.binary), *argv], timeout=timeout, env=self._environment())
+            return self._run([str(self.binary), *argv], timeout=timeout, env=self.environment())
 
     def _json(self, *argv: str) -> list[dict[str, Any]]:
         done = self._call(*argv, timeout=_QUICK)

@@ -137,7 +137,7 @@ def retrying(
     on: tuple[type[Exception], ...],
     within: timedelta,
     clock: Clock,
-    report: Callable[[int, BaseException | None], object] = lambda _, __: None,
+    report: Callable[[int, BaseException | None], None] = lambda _, __: None,
 ) -> T:
     """Do `action`, again while it raises one of `on`, with growing pauses (0.1 to 2 s) and never beyond `within`.
 

@@ -6,21 +6,21 @@ is in `harness.cluster.clusters`, what the engine needs in `harness.gitops.argoc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from harness.cluster.clusters import Cluster, Clusters, ClusterSpec
 from harness.cluster.images import ImageSet
-from harness.cluster.kube import KubeApi, Ref
+from harness.cluster.kube import KubeApi
 from harness.cluster.live import Gap, LiveView
 from harness.core.clock import MINUTE, Clock
-from harness.core.errors import ConfigError, ProvisionFailed
+from harness.core.errors import ProvisionFailed
+from harness.core.objects import Kind, Ref
+from harness.core.observation import Observation
 from harness.core.profile import Profile
 from harness.core.timeline import Journal
 from harness.effects.waiting import until
-from harness.gitops.argocd import ArgoCd
+from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET, ArgoCd
 from harness.gitops.plan import BootstrapPlan
 from harness.gitops.render import DesiredObject, desired_objects
 from harness.gitops.repo import ServedRepo
@@ -92,7 +92,10 @@ class Platform:
         """Make the cluster and bootstrap it from Git. Returns when the root objects are applied, not when all is converged."""
         with self.journal.phase("cluster"):
             self._cluster = self.clusters.create(self.spec)
-        self._bootstrap()
+        with self.journal.phase("argocd"):
+            self._engine = self._install_engine()
+        with self.journal.phase("root"):
+            self.api.apply_many(self.plan.root_objects(self.repo))
 
     def rebuild(self) -> None:
         """A new cluster, given only Git: the same name, the same repository, nothing else carried over."""
@@ -104,24 +107,49 @@ class Platform:
         """Delete the cluster; the repository and its address stay."""
         if self._view is not None:
             self._view.stop()
-            self._view = None
-        self._engine = None
+        self._view, self._engine = None, None
         if self._cluster is not None:
-            self.clusters.destroy(self._cluster)
-            self._cluster = None
+            cluster, self._cluster = self._cluster, None
+            self.clusters.destroy(cluster)
 
-    def _bootstrap(self) -> None:
-        with self.journal.phase("argocd"):
-            engine = ArgoCd(self.cluster.api, clock=self.clock)
-            engine.install(self.images, self.profile, settings=self.plan.settings)
-            self._view = LiveView(self.cluster.api, self._watched(), clock=self.clock, on_gap=self._gap)
-            self._view.start()
-            self._engine = engine
-            ready = until(engine.ready(self._view), within=ENGINE_PATIENCE, clock=self.clock, on_change=self._seen)
-            if not ready.met:
-                raise ProvisionFailed(f"Argo CD did not become ready: {ready.last.sentence()}")
-        with self.journal.phase("root"):
-            self.cluster.api.apply_many(self.plan.root_objects(self.repo))
+    def let_go(self) -> Cluster:
+        """Stop looking after the cluster, which goes on: it is the caller's from here. Used by the benchmark's plain twin."""
+        cluster = self.cluster
+        if self._view is not None:
+            self._view.stop()
+        self._view, self._engine, self._cluster = None, None, None
+        cluster.destroyed = True
+        return cluster
 
-    def _watched(self) -> Iterable[object]:
-        raise ConfigError("", "", "")
+    def how_to_reach(self) -> str:
+        """For people who kept it: how to look at it and how to delete it."""
+        return self.cluster.how_to_reach()
+
+    def _install_engine(self) -> ArgoCd:
+        engine = ArgoCd(self.api, clock=self.clock)
+        sets = self.plan.has_application_sets(self.repo)
+        for deviation in engine.install(self.images, self.profile, settings=self.plan.settings, application_sets=sets):
+            self.journal.add("deviation", "argocd", text=str(deviation))
+        self._view = LiveView(self.api, self._kinds(), clock=self.clock, on_gap=self._gap).start()
+        probe = engine.ready(self._view)
+        ready = until(probe, within=ENGINE_PATIENCE, clock=self.clock, on_change=self._changed, on_beat=self._beat)
+        if not ready.met:
+            raise ProvisionFailed(f"Argo CD did not become ready: {ready.last.sentence()}")
+        return engine
+
+    def _kinds(self) -> tuple[Kind, ...]:
+        """What has to be watched to tell convergence: every kind in Git, the Applications, and what runs Argo CD."""
+        own = {(k.group, k.kind): k for k in (APPLICATION, DEPLOYMENT, STATEFUL_SET)}
+        wanted = {(o.ref.group, o.ref.kind) for o in self.desired()} - own.keys()
+        return (*own.values(), *(self.api.kind(group, kind) for group, kind in sorted(wanted)))
+
+    def _gap(self, gap: Gap) -> None:
+        self.journal.add("gap", str(gap.kind), text=str(gap))
+
+    def _changed(self, seen: Observation) -> None:
+        self.journal.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected,
+                         actual=seen.actual, done=seen.done, total=seen.total)  # fmt: skip
+
+    def _beat(self, seen: Observation, left: timedelta) -> None:
+        self.journal.add("heartbeat", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
+                         done=seen.done, total=seen.total, left_s=left.total_seconds())  # fmt: skip
