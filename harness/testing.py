@@ -96,7 +96,7 @@ class FakeProbe:
         now = self._clock.now_ns()
         begun, answer = self._begun, self._script[0][1]
         for delay, then in self._script:
-            if self._begun + _ns(delay) <= now:
+            if self._begun + _ns(delay) <= now and then is not answer:
                 begun, answer = self._begun + _ns(delay), then
         if isinstance(answer, Exception):
             raise answer

@@ -33,7 +33,7 @@ _INHERITED = (
     "PIP_INDEX_URL", "PIP_CERT", "PIP_CONFIG_FILE", "PIP_EXTRA_INDEX_URL",
 )  # fmt: skip
 _GRACE = 5.0  # seconds between SIGTERM and SIGKILL when a deadline passes
-_GRACE_OF_THE_REST = 1.0  # the same for what outlives the leader of its group
+_GRACE_OF_THE_REST = 0.5  # the same for what outlives the leader of its group
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 def _open(
     argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None, *, nice: int = 0, **streams: Any
 ) -> subprocess.Popen[bytes]:
-    tool = which(argv[0]) if "/" not in argv[0] else Path(argv[0])
+    tool = argv[0] if "/" in argv[0] else which(argv[0])
     if tool is None or not ((cwd or Path()) / tool).exists():
         raise ToolMissing(argv[0])
     full = [*(["nice", "-n", str(nice)] if nice else []), str(tool), *argv[1:]]
