@@ -321,14 +321,14 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-_INSTALL = "install Docker, or on Debian or Ubuntu as root run `drill doctor --provision`"
+_INSTALL = "install Docker, or on Debian or Ubuntu run `sudo drill provision`"
 _RESTART = "look at `journalctl -u docker` or /var/log/dockerd.log and restart the engine"
 
 
 def _no_engine(endpoint: str, facts: object, done: proc.Completed) -> EnvironmentUnfit:
     said = " ".join(facts.get("ServerErrors") or []) if isinstance(facts, dict) else ""
     said = said or done.stderr.strip() or "no answer"
-    remedy = "start it with `systemctl start docker`, or on Debian or Ubuntu as root run `drill doctor --provision`"
+    remedy = "start it with `systemctl start docker`, or on Debian or Ubuntu run `sudo drill provision`"
     if "permission denied" in said.lower():
         remedy = "add yourself to its group with `sudo usermod -aG docker $USER` and log in again"
     return EnvironmentUnfit(f"a Docker engine answering at {endpoint}", said.splitlines()[-1][:300], remedy)

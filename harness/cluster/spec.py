@@ -76,7 +76,7 @@ def k3d_config(spec: ClusterSpec, images: ImageSet, marks: Mapping[str, str], po
                 "wait": True,
                 "timeout": f"{int(spec.patience.total_seconds())}s",
                 "disableLoadbalancer": True,
-                "disableImageVolume": True,
+                # Its image volume stays on: without one k3d 5.9 races with itself for its tools container and gives up.
                 "disableRollback": True,
             },
             "k3s": {"extraArgs": [{"arg": arg, "nodeFilters": [node]} for arg, node in args]},
