@@ -40,10 +40,14 @@ _CONTENT = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a kind at one moment. `resource_version` is opaque: it is only ever handed back."""
+    """All objects of a kind at one moment between `sent_ns` and `received_ns` (monotonic).
+
+    `resource_version` is opaque: it is only ever handed back.
+    """
 
     items: tuple[Object, ...]
     resource_version: str
+    sent_ns: int
     received_ns: int
 
 
@@ -155,7 +159,8 @@ class KubeApi:
         items = tuple(body.get("items") or ())
         for item in items:  # a list names the kind once for all
             item["apiVersion"], item["kind"] = kind.api_version, kind.kind
-        return Listing(items, str((body.get("metadata") or {}).get("resourceVersion") or ""), answer.answered_ns)
+        version = str((body.get("metadata") or {}).get("resourceVersion") or "")
+        return Listing(items, version, answer.sent_ns, answer.answered_ns)
 
     def watch(
         self,

@@ -35,13 +35,16 @@ __all__ = ["Gap", "LiveView", "Outage", "Pace", "Seen"]
 
 PROMPT_TURN = 20 * MILLISECOND  # from one watch to the next: below, nothing that waited was late enough to matter
 UNNOTICED_TURN = 100 * MILLISECOND  # above, it is a gap like any other
-BACKLOG = SECOND  # what waited for a watch is sent at once; what comes within this time may have waited
 REMEMBERED = 2000  # gaps and outages kept; a drill has a handful
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time in which a kind was not observed: from the last contact to the next established watch, None if not yet."""
+    """A time in which a kind was not observed: from the last contact to the next established watch, None if not yet.
+
+    A contact is a list, an event or a bookmark: only these say what the server has. A connection that is merely open
+    says nothing, so that on a quiet kind a gap may begin up to one turn before anything was wrong.
+    """
 
     kind: Kind
     start_ns: int
@@ -166,7 +169,7 @@ class LiveView:
         return next((seen for seen in self._store.history(ref) if version and seen.version == version), None)
 
     def fresh(self, kind: Kind) -> int | None:
-        """The last contact about a kind: event, bookmark, list or established watch. Monotonic ns; None: never yet."""
+        """The last contact about a kind: list, event or bookmark. Monotonic ns; None: never yet."""
         watcher = self._watchers.get((kind.group, kind.kind))
         return watcher.contact_ns if watcher else None
 
@@ -239,7 +242,7 @@ class _Watcher:
             listing = view._api.list(self.kind)
             view._store.relist(self.kind, listing.items, listing.received_ns, self.contact_ns)
             self._version, self._fruitless = listing.resource_version, 0
-            self._touch(listing.received_ns)
+            self._touch(listing.sent_ns)
             self.listed = True
             view.signal.notify()
         events = view._api.watch(self.kind, resource_version=self._version, lasting=self._lasting, silence=pace.silence)
@@ -253,7 +256,7 @@ class _Watcher:
                 event.object.setdefault("kind", self.kind.kind)
                 prompt = event.received_ns >= self._prompt_from_ns
                 view._store.event(event.object, event.received_ns, deleted=event.type == "DELETED", prompt=prompt,
-                                  floor_ns=None if prompt else self._floor_ns)  # fmt: skip
+                                  floor_ns=self.contact_ns if prompt else self._floor_ns)  # fmt: skip
             self._touch(event.received_ns)
             if event.type != "BOOKMARK":
                 view.signal.notify()
@@ -261,20 +264,20 @@ class _Watcher:
         lasted = between_ns(opened, ended)
         if lasted >= self._lasting - min(SECOND, self._lasting / 2):
             self._fruitless, self._pause, self._ended_ns = 0, pace.first_pause, ended
-            self._touch(ended)
             return None
         return f"the server closed the watch after {lasted.total_seconds():.1f} s"
 
     def _opened(self, moment_ns: int) -> None:
         """A watch is established: close the gap, and know which events may have waited for it."""
+        view = self._view
         turn = between_ns(self._ended_ns, moment_ns) if self._ended_ns is not None and self.gap is None else None
         if turn is None or turn > PROMPT_TURN:
-            self._prompt_from_ns = moment_ns + int(BACKLOG.total_seconds() * 1e9)
+            self._prompt_from_ns = moment_ns + int(view._pace.backlog.total_seconds() * 1e9)
             self._floor_ns = self.contact_ns
         if turn is not None and turn > UNNOTICED_TURN:
-            self._open_gap(f"the next watch took {turn.total_seconds() * 1000:.0f} ms to open")
+            took = turn.total_seconds() * 1000
+            self._open_gap(f"the next watch took {took:.0f} ms to open", since_ns=self._ended_ns)
         self._ended_ns = None
-        self._touch(moment_ns)
         self._close_gap(moment_ns)
 
     def _refused(self, error: ApiRefused) -> str | None:
@@ -309,11 +312,11 @@ class _Watcher:
     def _touch(self, moment_ns: int) -> None:
         self.contact_ns = max(moment_ns, self.contact_ns or moment_ns)
 
-    def _open_gap(self, reason: str) -> None:
+    def _open_gap(self, reason: str, since_ns: int | None = None) -> None:
         view = self._view
         if self.gap is not None or view._stopped.is_set():
             return
-        gap = Gap(self.kind, self.contact_ns or view._clock.now_ns(), None, reason)
+        gap = Gap(self.kind, since_ns or self.contact_ns or view._clock.now_ns(), None, reason)
         with view._lock:
             self.gap = gap
         view._on_gap(gap)

@@ -42,6 +42,7 @@ class Pace:
     first_pause: timedelta = 100 * MILLISECOND
     longest_pause: timedelta = SECOND
     absent_pause: timedelta = 300 * MILLISECOND  # between looks for a kind that is not served
+    backlog: timedelta = SECOND  # what comes so soon after a watch was interrupted may have waited for it
     probe: timedelta = SECOND
     probe_in_outage: timedelta = 150 * MILLISECOND
     probe_patience: timedelta = 2 * SECOND

@@ -75,7 +75,7 @@ class Store:
     def event(
         self, obj: Object, received_ns: int, *, deleted: bool, prompt: bool = True, floor_ns: int | None = None
     ) -> None:
-        """An event of a watch; not `prompt` if it may have waited, at most since `floor_ns`."""
+        """An event of a watch; not `prompt` if it may have waited. It happened after `floor_ns`."""
         ref = ref_of(obj)
         with self._lock:
             self._strip(ref, obj)
@@ -103,8 +103,9 @@ class Store:
         floor_ns: int | None, prompt: bool, deleted: bool,
     ) -> None:  # fmt: skip
         before = found.get(ref) or (self._history.get(ref) or [None])[-1]
-        known = [moment for moment in (before.received_ns if before else None, floor_ns) if moment is not None]
-        seen = Seen(obj, received_ns, max(known, default=None), prompt, deleted)
+        # What comes late may have waited together with the state before it: the receipt of that one bounds nothing.
+        previous = before.received_ns if before and prompt else floor_ns
+        seen = Seen(obj, received_ns, previous, prompt, deleted)
         if deleted:
             found.pop(ref, None)
         else:
