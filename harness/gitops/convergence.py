@@ -1,0 +1,333 @@
+"""Is the platform what Git says? The probe over everything that Git describes.
+
+Here belongs the tree: every Application has arrived at the commit, the objects are exactly those of Git, and each is
+live and rolled out; since when, and what the one thing is that is missing. The predicate for one Application and one
+object is in `harness.gitops.judgement`. Asking changes nothing in what is observed, with one exception that is counted
+and reported: where Argo CD looks at another commit than the newest, it is nudged by a refresh annotation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from harness.core.clock import SECOND, Clock, between_ns
+from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
+from harness.core.objects import Kind, Object, Ref, dig
+from harness.core.observation import Observation, State
+from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET, ArgoCd
+from harness.gitops.judgement import Judgement, errors, is_transport, judge_application, judge_object, needs_refresh
+from harness.gitops.plan import BootstrapPlan
+from harness.gitops.render import DesiredApplication, DesiredObject, desired_applications
+from harness.gitops.repo import ServedRepo
+
+SETTLE = 3 * SECOND  # how long convergence has to hold: two reads, at least this far apart
+NUDGE_EVERY = 3 * SECOND
+PROVEN_AFTER = 10 * SECOND  # an error that outlives this and two forced refreshes is final
+_PROVEN_BY = 2
+
+
+class Platform(Protocol):
+    """What is looked at. Its view may change: a rebuilt cluster has a new one."""
+
+    @property
+    def view(self) -> Any: ...  # a LiveView
+    @property
+    def engine(self) -> ArgoCd: ...
+    @property
+    def repo(self) -> ServedRepo: ...
+    @property
+    def plan(self) -> BootstrapPlan: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
+def watched_kinds(find: Callable[[str, str], Kind], objects: Iterable[DesiredObject]) -> tuple[Kind, ...]:
+    """The kinds that a LiveView must hold for `Converged` and for Argo CD's readiness.
+
+    `find` is `KubeApi.kind`. A kind that is not served yet (its CRD comes from Git) is left out: add it when it is.
+    """
+    found = {(k.group, k.kind): k for k in (APPLICATION, DEPLOYMENT, STATEFUL_SET)}
+    for group, name in sorted({(o.ref.group, o.ref.kind) for o in objects}):
+        try:
+            found.setdefault((group, name), find(group, name))
+        except ApiRefused:
+            continue
+    return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something became true: not before the first, at the latest at the second (monotonic ns)."""
+
+    not_before_ns: int | None
+    at_ns: int
+
+
+@dataclass(slots=True)
+class _Fact:
+    """One thing that has to be true: what was said of it last, and since when it holds."""
+
+    received_ns: int = -1
+    judgement: Judgement | None = None
+    moment: Moment | None = None
+    unmet_ns: int | None = None
+
+    def update(self, judgement: Judgement, received_ns: int | None, previous_ns: int | None, asked_ns: int) -> None:
+        self.judgement = judgement
+        if not judgement.met:
+            self.moment = None
+            self.unmet_ns = max(self.unmet_ns or 0, received_ns if received_ns is not None else asked_ns)
+        elif self.moment is None:
+            at = received_ns if received_ns is not None else asked_ns
+            # The event before this one may not have been looked at, and may have made it true already. Only what was
+            # seen to be otherwise bounds the moment from below; of an object that is new, the last look.
+            before = self.unmet_ns if self.unmet_ns is None or self.unmet_ns <= at else previous_ns
+            self.moment = Moment(before, at)
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """An error condition that stays: since when, and how many forced refreshes it has outlived."""
+
+    message: str
+    since_ns: int
+    refreshes: int = 0
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What one probe knows of one view at one commit."""
+
+    view: Any
+    head: str
+    applications: tuple[DesiredApplication, ...]
+    facts: dict[Ref, _Fact] = field(default_factory=dict)
+    nudged_ns: dict[str, int] = field(default_factory=dict)
+    troubles: dict[tuple[str, str], _Trouble] = field(default_factory=dict)
+
+
+class Converged:
+    """Every Application has arrived at the newest commit; the objects are those of Git, live, and rolled out.
+
+    `observe` says in `actual` the one thing that is missing, as application, object, cause. When MET, `at_ns` is the
+    moment the last needed fact became true, and `detail` holds `applications_ns` (name -> monotonic ns since when it
+    and all its objects are complete), `slowest` and the number of `refreshes` that were asked for.
+    """
+
+    def __init__(self, platform: Platform, *, nudge: bool = True) -> None:
+        """`nudge=False` never asks Argo CD to look: for drills that measure its own polling."""
+        self.platform, self.subject, self.refreshes = platform, "converged", 0
+        self._nudge_wanted = nudge
+        self._memory: _Memory | None = None
+        self._timer: threading.Timer | None = None
+
+    @property
+    def signal(self) -> Any:
+        try:
+            return self.platform.view.signal
+        except ProvisionFailed:
+            return None
+
+    @property
+    def moments(self) -> Mapping[str, Moment]:
+        """For each Application that is complete by now (it and all its objects): since when."""
+        found: dict[str, Moment] = {}
+        if self._memory is not None:
+            for app in self._memory.applications:
+                facts = [self._memory.facts.get(ref) for ref in (app.ref, *(o.ref for o in app.objects))]
+                if all(fact is not None and fact.moment is not None for fact in facts):
+                    found[app.name] = latest(f.moment for f in facts if f is not None and f.moment is not None)
+        return found
+
+    def observe(self) -> Observation:
+        """An API that does not answer, or no cluster at all, is PENDING; Git that cannot be rendered is BROKEN."""
+        now = self.platform.clock.now_ns()
+        try:
+            view = self.platform.view
+        except ProvisionFailed as error:
+            self._memory = None
+            return self._pending(str(error), now)
+        head = self.platform.repo.head
+        if self._memory is None or self._memory.view is not view or self._memory.head != head:
+            try:
+                wanted = desired_applications(self.platform.repo, self.platform.plan, head)
+            except ConfigError as error:
+                return Observation(
+                    State.BROKEN, self.subject, error.expected, f"Git at {head[:10]}: {error.found}", now
+                )
+            self._memory = _Memory(view, head, wanted)
+        if blind := _blind(view):
+            return self._pending(blind, now)
+        return self._judge(self._memory, now)
+
+    # -- how
+
+    def _judge(self, memory: _Memory, now: int) -> Observation:
+        problems: list[tuple[Judgement, str]] = []
+        done = total = 0
+        for app in memory.applications:
+            found, live = self._application(memory, app, now)
+            direct = not dig(app.manifest, "spec", "ignoreDifferences")
+            objects = [self._object(memory, obj, direct, now) for obj in app.objects]
+            done, total = done + sum(o.met for o in objects), total + len(objects)
+            if problem := _first_problem(app, found, objects):
+                problems.append(problem)
+            self._consider_refresh(memory, app, live, now)
+        expected = f"every Application at {memory.head[:10]}, and its objects live and rolled out"
+        if not problems and (extra := _extra(memory)):
+            problems.append((extra, ""))
+        if problems:
+            judgement, text = min(problems, key=lambda p: p[0].state is not State.BROKEN)
+            return Observation(judgement.state, self.subject, expected, text or judgement.actual, now,
+                               None, done, total)  # fmt: skip
+        return self._met(memory, expected, done, total)
+
+    def _met(self, memory: _Memory, expected: str, done: int, total: int) -> Observation:
+        moments = self.moments
+        last = latest(moments.values())
+        if restored := _answering_since(memory.view, last.at_ns):
+            last = restored
+        slowest = max(moments, key=lambda name: moments[name].at_ns)
+        detail = {
+            "revision": memory.head,
+            "refreshes": self.refreshes,
+            "slowest": slowest,
+            "slowest_object": _slowest_object(memory, slowest),
+            "applications_ns": {name: moment.at_ns for name, moment in sorted(moments.items())},
+        }
+        actual = f"{len(moments)} Applications at {memory.head[:10]}, {done} objects live and rolled out"
+        return Observation(
+            State.MET, self.subject, expected, actual, last.at_ns, last.not_before_ns, done, total, detail
+        )
+
+    def _application(self, memory: _Memory, app: DesiredApplication, now: int) -> tuple[Judgement, Object | None]:
+        seen = memory.view.get(app.ref)
+        live = seen.object if seen else None
+        fact = memory.facts.setdefault(app.ref, _Fact())
+        persistent = self._persistent(memory, app.name, live, now)
+        if fact.judgement is None or persistent or seen is None or fact.received_ns != seen.received_ns:
+            _learn(fact, judge_application(live, app, persistent=persistent), seen, now)
+        assert fact.judgement
+        return fact.judgement, live
+
+    def _object(self, memory: _Memory, obj: DesiredObject, direct: bool, now: int) -> Judgement:
+        seen = memory.view.get(obj.ref)
+        fact = memory.facts.setdefault(obj.ref, _Fact())
+        if fact.judgement is None or seen is None or fact.received_ns != seen.received_ns:
+            _learn(fact, judge_object(obj, seen.object if seen else None, direct=direct), seen, now)
+        assert fact.judgement
+        return fact.judgement
+
+    def _persistent(self, memory: _Memory, name: str, live: Object | None, now: int) -> set[str]:
+        """The types of error conditions that have been there for 10 s and outlived two forced refreshes."""
+        found = errors(live)
+        for key in [k for k in memory.troubles if k[0] == name and k[1] not in found]:
+            del memory.troubles[key]
+        proven: set[str] = set()
+        for kind, message in found.items():
+            trouble = memory.troubles.setdefault((name, kind), _Trouble(message, now))
+            if is_transport(message):
+                trouble.since_ns, trouble.refreshes = now, 0
+            elif trouble.refreshes >= _PROVEN_BY and between_ns(trouble.since_ns, now) >= PROVEN_AFTER:
+                proven.add(kind)
+        return proven
+
+    def _consider_refresh(self, memory: _Memory, app: DesiredApplication, live: Object | None, now: int) -> None:
+        troubles = [t for (name, _), t in memory.troubles.items() if name == app.name]
+        if not self._nudge_wanted or not (troubles or needs_refresh(live, app)):
+            return
+        due = memory.nudged_ns.get(app.name, -(10**18)) + int(NUDGE_EVERY.total_seconds() * 1e9)
+        boundary = self._seconds_to_boundary(live)
+        if now < due or boundary > 0:
+            self._wake_in(max(boundary, between_ns(now, due).total_seconds() if now < due else 0))
+            return
+        memory.nudged_ns[app.name] = now
+        try:
+            self.platform.engine.refresh(app.name, hard=bool(troubles))
+        except (ApiUnreachable, ApiRefused, ProvisionFailed):
+            return  # not there, or not answering: the next observation says so
+        self.refreshes += 1
+        for trouble in troubles:
+            trouble.refreshes += 1
+
+    def _seconds_to_boundary(self, live: Object | None) -> float:
+        """Until the second in which the last sync ended is over: a comparison before that proves nothing."""
+        finished = dig(live, "status", "operationState", "finishedAt")
+        if not finished or finished != dig(live, "status", "reconciledAt"):
+            return 0.0
+        left = datetime.fromisoformat(finished) + timedelta(seconds=1.02) - self.platform.clock.utc()
+        return min(left.total_seconds(), 1.1)
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.is_alive():
+            return
+        signal = self.signal
+        if signal is not None and seconds < 1:  # a waiter polls once a second anyhow
+            self._timer = threading.Timer(max(seconds, 0.02), signal.notify)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _pending(self, actual: str, now: int) -> Observation:
+        return Observation(State.PENDING, self.subject, "a platform as Git describes it", actual, now)
+
+
+def latest(moments: Iterable[Moment]) -> Moment:
+    """When the last of several things became true: the interval that is certain to hold that moment."""
+    known = list(moments)
+    before = [m.not_before_ns for m in known if m.not_before_ns is not None]
+    return Moment(max(before) if before else None, max(m.at_ns for m in known))
+
+
+def _learn(fact: _Fact, judgement: Judgement, seen: Any, now: int) -> None:
+    fact.update(judgement, seen.received_ns if seen else None, seen.previous_ns if seen else None, now)
+    fact.received_ns = seen.received_ns if seen else -1
+
+
+def _first_problem(app: DesiredApplication, found: Judgement, objects: list[Judgement]) -> tuple[Judgement, str] | None:
+    """The application, the object and the cause. Where Argo CD itself only waits, the object says why."""
+    bad = [(o, j) for o, j in zip(app.objects, objects, strict=True) if not j.met]
+    bad.sort(key=lambda pair: (pair[1].state is not State.BROKEN, pair[1].actual == "is missing"))
+    if bad and (found.met or found.item in ("health", "sync", "operation", "stale", "resources")):
+        obj, judgement = bad[0]
+        if found.state is not State.BROKEN:
+            return judgement, f"{app.name}: {obj.ref} {judgement.actual}"
+    if found.met:
+        return None
+    return found, f"{app.name}: {found.actual}"
+
+
+def _extra(memory: _Memory) -> Judgement | None:
+    known = {app.ref for app in memory.applications}
+    for seen in memory.view.all(APPLICATION):
+        metadata = seen.object["metadata"]
+        ref = Ref(APPLICATION.group, APPLICATION.kind, metadata.get("namespace") or "", metadata["name"])
+        if ref not in known:
+            return Judgement(State.PENDING, "extra", "only Git's Applications", f"{ref} is live but not in Git")
+    return None
+
+
+def _blind(view: Any) -> str:
+    """Why nothing that the view shows can be trusted at the moment; "" if it can."""
+    if not view.answering:
+        return "the API does not answer"
+    for gap in view.gaps:
+        if gap.end_ns is None:
+            return f"no current view of {gap.kind}: {gap.reason}"
+    return ""
+
+
+def _answering_since(view: Any, at_ns: int) -> Moment | None:
+    """After an outage nothing counts as true before the API answered again, though it may have been so all the time."""
+    ended = [o for o in view.outages if o.answered_ns is not None and o.answered_ns > at_ns]
+    return Moment(ended[-1].last_failure_ns, ended[-1].answered_ns) if ended else None
+
+
+def _slowest_object(memory: _Memory, name: str) -> str:
+    app = next(a for a in memory.applications if a.name == name)
+    refs = [app.ref, *(o.ref for o in app.objects)]
+    moments = {ref: fact.moment for ref in refs if (fact := memory.facts[ref]).moment}
+    return str(max(moments, key=lambda ref: moments[ref].at_ns))
