@@ -168,9 +168,7 @@ class Builder:
                 add(f"command {name}", "docker", 1, lambda r=recipe: self._install(r), parts)  # type: ignore[misc]
         return sorted(stages, key=lambda stage: (stage.lane == "docker", -stage.expected))
 
-    def _add_parts(
-        self, recipe: Recipe, add: Callable[..., None], go: GoTool, commands: Commands
-    ) -> None:
+    def _add_parts(self, recipe: Recipe, add: Callable[..., None], go: GoTool, commands: Commands) -> None:
         for build in recipe.go:
             add(f"go {recipe.name}/{build.output}", "go", build.expected,
                 lambda r=recipe, b=build: self._compile(r, b, go, commands))  # fmt: skip

@@ -192,8 +192,7 @@ def _own_refs(builder: Builder, names: Sequence[str]) -> dict[str, ImageRef]:
     recipes = {name: builder.recipes[name] for name in names}
     present = builder.engine.inspect([recipe.image for recipe in recipes.values()])
     return {
-        name: ImageRef(name, recipe.image, present[recipe.image].id, recipe.version)
-        for name, recipe in recipes.items()
+        name: ImageRef(name, recipe.image, present[recipe.image].id, recipe.version) for name, recipe in recipes.items()
     }
 
 

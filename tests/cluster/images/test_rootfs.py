@@ -31,9 +31,7 @@ def test_a_missing_debootstrap_is_told_with_the_command_that_mends_it(monkeypatc
         ("sources.list.d/debian.sources", "URIs: http://s.example/debian-security\n\nURIs: http://m.example/debian\n"),
     ],
 )
-def test_the_mirror_is_the_machines_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
-) -> None:
+def test_the_mirror_is_the_machines_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.delenv("DRILL_DEBIAN_MIRROR", raising=False)
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / name).write_text(text)
