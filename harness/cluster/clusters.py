@@ -10,7 +10,7 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -164,6 +164,7 @@ class Clusters:
         begun = self.clock.now_ns()
         marks = labels.labels(self.run_id, self.owner, self.clock.utc())
         self._made[spec.name] = None
+        self._make_image_volume(spec.name, marks)
         creation = self.k3d.begin_create(k3d_config(spec, self.images, marks, port), self.run_dir)
         try:
             cluster = self._bring_up(spec, port, creation)
@@ -208,7 +209,7 @@ class Clusters:
             try:
                 if cluster is not None:
                     self.destroy(cluster)
-                elif self._containers(name):
+                else:
                     self._require_ours(name)
                     self._delete(name)
             except HarnessError as error:
@@ -248,8 +249,14 @@ class Clusters:
             view.stop()
         with self.journal.phase("cluster.k3d"):
             creation.finish(spec.patience)
-        self._volumes[spec.name] = {v for c in cluster.containers() for v in c.volumes}
+        self._volumes[spec.name].update(v for c in cluster.containers() for v in c.volumes)
         return cluster
+
+    def _make_image_volume(self, name: str, marks: Mapping[str, str]) -> None:
+        """k3d makes this one if it is absent, but then without our labels: it would outlive a run that was killed."""
+        volume = f"k3d-{name}-images"
+        self.docker.create_volume(volume, {"app": "k3d", labels.K3D_CLUSTER: name, **marks})
+        self._volumes[name] = {volume}
 
     def _connected(self, spec: ClusterSpec) -> Cluster:
         """k3s writes its kubeconfig a little after its API has begun to answer."""
@@ -317,10 +324,9 @@ class Clusters:
         self._volumes.setdefault(name, set()).update(v for c in containers for v in c.volumes)
         failure = ""
         try:
-            self.k3d.delete(name)
-        except ToolError as error:  # half made, or half gone already: what is left is removed below
-            failure = str(error)
-        except ProvisionFailed as error:
+            if containers:
+                self.k3d.delete(name)
+        except (ToolError, ProvisionFailed) as error:  # half made, or half gone: what is left is removed below
             failure = str(error)
         for container in self._containers(name):
             self.docker.remove(container.id)
