@@ -22,7 +22,7 @@ from harness.cluster.images.gotool import GO_ENV, GoTool, fetch_go, find_go, nee
 from harness.cluster.images.keys import content_keys, file_digest, rootfs_key
 from harness.cluster.images.progress import Stage, run_stages
 from harness.cluster.images.recipe import GoBuild, ModuleFile, Recipe, read_recipes, recipes_folder
-from harness.cluster.images.rootfs import check_host, make_rootfs
+from harness.cluster.images.rootfs import ROOT, check_host, discard, make_rootfs
 from harness.cluster.images.seed import make_seed
 from harness.core.clock import MINUTE, Clock, seconds
 from harness.core.errors import EnvironmentUnfit, ImageUnavailable
@@ -125,6 +125,7 @@ class Builder:
             )
 
     def _run(self, missing: Targets) -> None:
+        self._sweep()
         commands = Commands(self.cache / "logs", self.cancel, self.clock)
         involved = [self.recipes[name] for name in sorted(missing.images | missing.commands | missing.artefacts)]
         go = self._go(involved, commands)
@@ -133,6 +134,14 @@ class Builder:
         logs = self.cache / "logs"
         self.progress(f"images: {count} to make in {len(stages)} stages with {go.version}; logs in {logs}")
         run_stages(stages, lanes(), clock=self.clock, progress=self.progress, cancel=self.cancel, record=self._record)
+
+    def _sweep(self) -> None:
+        """Take away what builds that were killed, of content that is no longer wanted, have left behind."""
+        current = {self._work(recipe) for recipe in self.recipes.values()}
+        for folder in (self.cache / "work").glob("*"):
+            if folder not in current:
+                discard(folder / ROOT)
+                shutil.rmtree(folder)
 
     def _go(self, recipes: Iterable[Recipe], commands: Commands) -> GoTool:
         needed = needed_version(recipes)

@@ -23,6 +23,7 @@ TRIM = (
     "usr/lib/*/gconv/*[!s]", "var/lib/apt/lists/*", "var/cache/apt/*", "var/cache/debconf/*", "var/cache/ldconfig/*",
     "var/log/*", "tmp/*", "dev/*",
 )  # fmt: skip
+ROOT = "root"  # below a recipe's work folder, while debootstrap fills it
 _NETWORK_REMEDY = (
     "see that the Debian mirror of this machine's apt sources is reachable (apt-get update), and run again"
 )
@@ -63,8 +64,8 @@ def make_rootfs(stage: str, debian: Debian, target: Path, *, work: Path, cache: 
     Raises ImageUnavailable (debootstrap failed) or EnvironmentUnfit (cannot run here).
     """
     check_host()
-    root = work / "root"
-    _discard(root)
+    root = work / ROOT
+    discard(root)
     downloads = cache / "debs"
     downloads.mkdir(parents=True, exist_ok=True)
     place = mirror()
@@ -86,7 +87,7 @@ def make_rootfs(stage: str, debian: Debian, target: Path, *, work: Path, cache: 
         )  # fmt: skip
         draft.replace(target)
     finally:
-        _discard(root)
+        discard(root)
 
 
 def trim(root: Path, patterns: tuple[str, ...]) -> None:
@@ -108,7 +109,7 @@ def _mirror_in(text: str) -> str:
     return ""
 
 
-def _discard(root: Path) -> None:
+def discard(root: Path) -> None:
     """Remove an unpacked root, unless something is still mounted in it: deleting would reach through the mount."""
     if not root.exists():
         return

@@ -89,6 +89,20 @@ def test_too_little_disk_is_told_before_anything_starts(
         builder.ensure(builder.everything())
 
 
+def test_what_a_killed_build_of_other_content_left_is_swept_away(
+    recipe_at: RecipeAt, tmp_path: Path, engine: FakeEngine, said: list[str]
+) -> None:
+    recipe_at("pause", go=[{"output": "pause"}])
+    builder = builder_at(tmp_path / "recipes", tmp_path, engine, said)
+    mine = builder._work(builder.recipes["pause"])
+    old = builder.cache / "work" / "pause-0123456789abcdef"
+    for folder in (mine, old):
+        (folder / "root" / "etc").mkdir(parents=True)
+    builder._sweep()
+    assert mine.is_dir()
+    assert not old.exists()
+
+
 # -- really built ------------------------------------------------------------------------------------------------------
 
 
