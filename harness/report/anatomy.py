@@ -1,0 +1,220 @@
+"""The anatomy of a drill: what its timeline says about where the time went.
+
+Here belong pure readings of a `History`: phases, moments, the four states of the system, the critical path, gaps in
+observation, what is missing. Words and pictures do not belong here.
+
+Read beside the events named in `core.checks`:
+  phase.begun, phase.ended   begun_seq; nested or overlapping
+  until.ended                detail.applications, detail.answers: {name: microseconds on the timeline at which it
+                             converged, or first answered}
+  observed (inventory)       value: {identity: object}
+  gap                        start_us, end_us, reason: a stretch in which nothing was observed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from harness.core.text import duration
+from harness.core.timeline import Event, History
+
+START = timedelta(0)
+SLIVER = timedelta(milliseconds=50)  # shorter stretches between two phases are not worth a name
+MAJOR = 0.1  # share of the recovery from which a step is named in the slowest path
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A named stretch of the timeline."""
+
+    name: str
+    begin: timedelta
+    end: timedelta
+    outcome: str = "done"
+    depth: int = 0
+    leaf: bool = True
+
+    @property
+    def length(self) -> timedelta:
+        return self.end - self.begin
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something became true: an application converged, or a Service answered for the first time."""
+
+    name: str
+    at: timedelta
+    what: str  # "converged" or "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The chain of steps of which each waited for the one before, from the fault to the recovery."""
+
+    steps: tuple[Span, ...]
+
+    @property
+    def length(self) -> timedelta:
+        return self.steps[-1].end - self.steps[0].begin if self.steps else START
+
+    @property
+    def slowest(self) -> str:
+        """`argocd -> cortex-system, 41.2 s`: the steps that took a tenth of the time or more, and their sum."""
+        major = [step for step in self.steps if step.length >= self.length * MAJOR]
+        total = sum((step.length for step in major), START)
+        return f"{' -> '.join(step.name for step in major)}, {duration(total)}" if major else ""
+
+
+def end_of(history: History) -> timedelta:
+    """When the story ended: at the first finding, because what follows is judging and undoing."""
+    judged = history.first("finding")
+    return max(judged.at if judged else max((e.at for e in history), default=START), START)
+
+
+def fault_at(history: History) -> timedelta | None:
+    """When the first fault was accepted."""
+    fault = history.first("fault.injected")
+    return None if fault is None else microseconds(fault.data.get("accepted_us"), fault.at)
+
+
+def microseconds(value: Any, default: timedelta) -> timedelta:
+    """A stored number of microseconds, not before the timeline began; `default` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return max(default, START)
+    return max(timedelta(microseconds=value), START)
+
+
+def phases(history: History) -> tuple[Span, ...]:
+    """Every phase in order of its beginning. One without an end lasts until the timeline ends, and says so."""
+    ended = {str(e.data.get("begun_seq")): e for e in history.of("phase.ended")}
+    last = max((e.at for e in history), default=START)
+    spans: list[Span] = []
+    open_ones: list[int] = []
+    for event in history.of("phase.begun"):
+        end = ended.get(str(event.seq))
+        span = Span(event.subject, event.at, end.at if end else last, _outcome(end))
+        open_ones = [i for i in open_ones if spans[i].end > span.begin]
+        around = [i for i in open_ones if spans[i].end >= span.end]
+        for index in around:
+            spans[index] = replace(spans[index], leaf=False)
+        open_ones.append(len(spans))
+        spans.append(replace(span, depth=len(around)))
+    return tuple(spans)
+
+
+def _outcome(end: Event | None) -> str:
+    return "unfinished" if end is None else str(end.data.get("outcome", "done"))
+
+
+def moments(history: History) -> tuple[Moment, ...]:
+    """When each application converged and each Service first answered, after the fault; in order of time."""
+    fault = fault_at(history)
+    if fault is None:
+        return ()
+    found: dict[str, Moment] = {}
+    for event in history.of("until.ended"):
+        detail = event.data.get("detail")
+        for key, what in (("applications", "converged"), ("answers", "answered")):
+            entries = detail.get(key) if isinstance(detail, Mapping) else None
+            for name, at in entries.items() if isinstance(entries, Mapping) else ():
+                # What had converged before the fault and stayed so did not recover: it was never lost.
+                if isinstance(at, int | float) and timedelta(microseconds=at) > fault:
+                    found[f"{key}/{name}"] = Moment(str(name), timedelta(microseconds=at), what)
+    return tuple(sorted(found.values(), key=lambda m: (m.at, m.name)))
+
+
+def recovered_at(history: History) -> timedelta | None:
+    """When the last awaited state began, or None while the last wait was not MET."""
+    wait = history.last("until.ended")
+    if wait is None or wait.data.get("state") != "MET":
+        return None
+    return microseconds(wait.data.get("met_us"), wait.at)
+
+
+def states(history: History) -> tuple[Span, ...]:
+    """The story as one bar: unproven, steady, harmed, recovering, settled; or lost, when it did not recover.
+
+    Recovering begins at the first sign of it: a phase after the fault, progress of a probe, or a wait that was MET.
+    """
+    end, fault = end_of(history), fault_at(history)
+    required = [e.at for e in history.of("require.ended") if e.data.get("state") == "MET"]
+    steady = max(required[-1], START) if required else None
+    horizon = end if fault is None else fault
+    spans = [Span("unproven", START, horizon if steady is None else min(steady, horizon))]
+    if steady is not None:
+        spans.append(Span("steady", min(steady, horizon), horizon))
+    if fault is not None:
+        recovered = recovered_at(history)
+        sign = _first_sign(history, fault)
+        waited = history.first("until.ended") is not None
+        stop = recovered if recovered is not None else end
+        turn = min(sign, stop) if sign is not None else stop if recovered is not None or not waited else fault
+        spans.append(Span("harmed", fault, max(turn, fault)))
+        spans.append(Span("recovering" if recovered is not None or not waited else "lost", max(turn, fault), stop))
+        spans.append(Span("settled", stop, max(end, stop)))
+    return tuple(s for s in spans if s.end > s.begin)
+
+
+def _first_sign(history: History, fault: timedelta) -> timedelta | None:
+    after = [e for e in history if e.at > fault]
+    signs = [e.at for e in after if e.kind == "phase.begun"][:1]
+    signs += [microseconds(e.data.get("met_us"), e.at) for e in history.of("until.ended")
+              if e.data.get("state") == "MET"][:1]  # fmt: skip
+    done: dict[str, int] = {}
+    for event in after:
+        now = event.data.get("done") if event.kind == "probe.changed" else None
+        if isinstance(now, int) and now > done.setdefault(event.subject, now):
+            signs.append(event.at)
+            break
+    return min((s for s in signs if s > fault), default=None)
+
+
+def critical_path(history: History, spans: Sequence[Span], met: Sequence[Moment]) -> Path:
+    """Backwards from the recovery: the moment that came last, then always the phase that ended last before."""
+    fault, recovered = fault_at(history), recovered_at(history)
+    if fault is None or recovered is None or recovered <= fault:
+        return Path(())
+    landed = history.first("fault.confirmed")
+    leaves = [s for s in spans if s.leaf and s.end > fault]
+    if landed is not None and landed.at > fault + SLIVER:
+        leaves.append(Span("the loss itself", fault, min(landed.at, recovered)))
+    steps: list[Span] = []
+    cursor = recovered
+    last = max((m for m in met if m.at <= recovered), key=lambda m: m.at, default=None)
+    if last is not None:
+        enabled = max((s.end for s in leaves if s.end < last.at), default=fault)
+        steps.append(Span(last.name, enabled, recovered))
+        cursor = enabled
+    while cursor > fault:
+        before = max((s for s in leaves if s.end <= cursor and s.begin < cursor), key=lambda s: s.end, default=None)
+        start = before.end if before else fault
+        if cursor - start > SLIVER:
+            steps.append(Span(_around(spans, start, cursor), start, cursor))
+        if before is None:
+            break
+        cursor = max(before.begin, fault)
+        steps.append(Span(before.name, cursor, before.end))
+    return Path(tuple(reversed(steps)))
+
+
+def _around(spans: Iterable[Span], begin: timedelta, end: timedelta) -> str:
+    inside = [s for s in spans if s.begin <= begin and s.end >= end]
+    return f"{max(inside, key=lambda s: s.depth).name}, between its phases" if inside else "between phases"
+
+
+def gaps(history: History) -> tuple[Span, ...]:
+    """Stretches in which nothing could be observed."""
+    found = [e for e in history if e.kind == "gap" or e.kind.endswith(".gap")]
+    return tuple(Span(e.subject, microseconds(e.data.get("start_us"), e.at), microseconds(e.data.get("end_us"), e.at),
+                      str(e.data.get("reason", ""))) for e in found)  # fmt: skip
+
+
+def inventories(history: History) -> tuple[frozenset[str], frozenset[str]] | None:
+    """The identities in the first and in the last inventory, or None unless there are two."""
+    values = [e.data.get("value") for e in history.of("observed") if e.data.get("reading") == "inventory"]
+    read = [frozenset(map(str, v)) for v in values if isinstance(v, Mapping)]
+    return (read[0], read[-1]) if len(read) > 1 else None

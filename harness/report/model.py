@@ -1,0 +1,224 @@
+"""What a report says, built from stored files alone.
+
+Here belong `DrillReport` and `RunReport` and how they are made of `plan.json`, `timeline.jsonl`, `findings.json` and
+`run.json`. Reading those files does not belong here, nor does any markup: renderers are the modules beside this one.
+Whatever a stored file lacks, or has too much of, a report can be made: a run that died early needs one most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from harness.core.checks import interval
+from harness.core.text import parse_duration
+from harness.core.timeline import Event, History
+from harness.core.verdict import Finding, Verdict, join
+from harness.report import anatomy
+from harness.report.anatomy import Moment, Path, Span
+
+NO_PATH = Path(())
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A measured recovery time. The truth lies between `earliest` and `latest`."""
+
+    value: timedelta
+    earliest: timedelta
+    latest: timedelta
+    objective: timedelta | None
+    at: timedelta | None  # its end, on the timeline
+    claim: str
+
+    @property
+    def resolution(self) -> timedelta:
+        return self.latest - self.earliest
+
+    @property
+    def share(self) -> float | None:
+        """Of the objective; 1.0 is all of it."""
+        return self.value / self.objective if self.objective else None
+
+
+@dataclass(frozen=True, slots=True)
+class DrillReport:
+    """One drill. Of a twin, `verdict` says whether its sabotage was caught, `story` what its story came to."""
+
+    name: str
+    promise: str
+    blast_radius: str
+    verdict: Verdict
+    plan: Mapping[str, Any]
+    history: History
+    findings: tuple[Finding, ...]
+    objective: timedelta | None = None
+    timing: str = ""
+    twin_of: str = ""
+    story: str = ""
+    recovery: Recovery | None = None
+    phases: tuple[Span, ...] = ()
+    moments: tuple[Moment, ...] = ()
+    states: tuple[Span, ...] = ()
+    path: Path = NO_PATH
+    gaps: tuple[Span, ...] = ()
+    heartbeats: int = 0
+    missing: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    inventory: tuple[int, int] | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def profile(self) -> str:
+        """The name of the timing profile alone."""
+        return self.timing.partition(" ")[0] or "unknown"
+
+    @property
+    def fault_at(self) -> timedelta | None:
+        return anatomy.fault_at(self.history)
+
+    @property
+    def without(self) -> timedelta | None:
+        """How long it was waited for a recovery that did not come; None when it came or was not waited for."""
+        fault = self.fault_at
+        lost = [s for s in self.states if s.name == "lost"]
+        return lost[-1].end - fault if lost and fault is not None else None
+
+    @property
+    def title(self) -> str:
+        """The name without what every name begins with."""
+        return self.name.removeprefix("test_")
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run: its facts (run.json), its drills in the order they ran, and what happened outside of them."""
+
+    facts: Mapping[str, Any]
+    drills: tuple[DrillReport, ...]
+    history: History = field(default_factory=lambda: History(()))
+
+    @property
+    def run_id(self) -> str:
+        return str(self.facts.get("run_id", "unknown"))
+
+    @property
+    def verdict(self) -> Verdict:
+        return join(d.verdict for d in self.drills)
+
+    @property
+    def stories(self) -> tuple[DrillReport, ...]:
+        return tuple(d for d in self.drills if not d.twin_of)
+
+    @property
+    def twins(self) -> tuple[DrillReport, ...]:
+        return tuple(d for d in self.drills if d.twin_of)
+
+
+def build_run(facts: Mapping[str, Any], drills: Iterable[DrillReport], history: History | None = None) -> RunReport:
+    """The report of a run. `history` is the run's own timeline: preparation and teardown."""
+    timing = facts.get("timing")
+    known = str(timing) if timing else ""
+    return RunReport(facts, tuple(d if d.timing else replace(d, timing=known) for d in drills), history or History(()))
+
+
+def build_drill(plan: Mapping[str, Any], history: History, findings: Mapping[str, Any]) -> DrillReport:
+    """The report of one drill, from what `effects.store.load_drill` returns. Unknown content never stops it."""
+    begun = history.first("drill.begun")
+    told = begun.data if begun else {}
+    judged = _findings(findings.get("findings"))
+    verdict = _verdict(findings.get("verdict"), judged)
+    spans, met = anatomy.phases(history), anatomy.moments(history)
+    objective = _objective(plan)
+    recovery = _recovery(judged, history, objective)
+    story = history.last("twin.story")
+    both = anatomy.inventories(history)
+    return DrillReport(
+        name=str(plan.get("name") or findings.get("name") or (begun.subject if begun else "unnamed drill")),
+        promise=str(plan.get("promise") or told.get("promise") or ""),
+        blast_radius=str(plan.get("blast_radius") or told.get("blast_radius") or "unknown"),
+        verdict=verdict, plan=plan, history=history, findings=judged,
+        objective=objective or (recovery.objective if recovery else None),
+        timing=str(plan.get("timing") or told.get("timing") or ""), twin_of=str(plan.get("twin_of") or ""),
+        story=str(story.data.get("verdict", "")) if story else "", recovery=recovery,
+        phases=spans, moments=met, states=anatomy.states(history),
+        path=anatomy.critical_path(history, spans, met), gaps=anatomy.gaps(history),
+        heartbeats=len(history.of("heartbeat")),
+        missing=tuple(sorted(both[0] - both[1])) if both else (),
+        added=tuple(sorted(both[1] - both[0])) if both else (),
+        inventory=(len(both[0]), len(both[1])) if both else None,
+        reasons=_reasons(judged, history, findings),
+    )  # fmt: skip
+
+
+def _findings(records: Any) -> tuple[Finding, ...]:
+    found: list[Finding] = []
+    for record in records if isinstance(records, list) else ():
+        try:
+            found.append(Finding.from_record(record))
+        except (KeyError, TypeError, ValueError) as error:
+            found.append(Finding("a readable finding", Verdict.INCONCLUSIVE, "a finding", f"{record!r}: {error!r}"))
+    return tuple(found)
+
+
+def _verdict(stored: Any, judged: tuple[Finding, ...]) -> Verdict:
+    try:
+        return Verdict(stored)
+    except ValueError:
+        return join(f.verdict for f in judged)
+
+
+def _objective(plan: Mapping[str, Any]) -> timedelta | None:
+    seconds = plan.get("objective_s")
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        return timedelta(seconds=seconds)
+    try:
+        return parse_duration(str(plan["objective"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _recovery(judged: tuple[Finding, ...], history: History, objective: timedelta | None) -> Recovery | None:
+    """The figure of the worst finding that has one. A twin's own has none: its story's findings are events."""
+    told = _findings([dict(e.data) for e in history.of("finding")])
+    for source in (judged, told):
+        timed = [f for f in source if "recovery_s" in f.figures]
+        if timed:
+            worst = join(f.verdict for f in timed)
+            return _measured(next(f for f in timed if f.verdict is worst), history, objective)
+    return None
+
+
+def _measured(finding: Finding, history: History, objective: timedelta | None) -> Recovery:
+    value = timedelta(seconds=finding.figures["recovery_s"])
+    width = timedelta(seconds=finding.figures.get("resolution_s", 0.0))
+    goal = timedelta(seconds=finding.figures["objective_s"]) if "objective_s" in finding.figures else objective
+    cited = [e for e in history if e.seq in finding.evidence]
+    fault = next((e for e in cited if e.kind == "fault.injected"), None)
+    wait = next((e for e in cited if e.kind == "until.ended"), None)
+    try:
+        if fault is not None and wait is not None:
+            exact, end = interval(fault, wait), timedelta(microseconds=wait.data["met_us"])
+            return Recovery(value, exact.earliest, exact.latest, goal, end, finding.claim)
+    except (KeyError, TypeError):
+        pass  # an older or foreign timeline: the figures stand alone
+    return Recovery(value, max(value - width, timedelta(0)), value, goal, None, finding.claim)
+
+
+def _reasons(judged: tuple[Finding, ...], history: History, findings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why the verdict is not HELD, and what taints it."""
+    told = [f.sentence() for f in judged if f.verdict is not Verdict.HELD]
+    if not findings:
+        told.append("no findings were written: the run ended before this drill was judged")
+    elif not judged:
+        told.append("nothing was judged")
+    if history.truncated:
+        told.append("the timeline is cut off in the middle of a line: what came after it is lost")
+    told += [f"{e.subject} could not be undone: {e.data.get('error', '')}" for e in _failed_heals(history)]
+    return tuple(told)
+
+
+def _failed_heals(history: History) -> tuple[Event, ...]:
+    return history.of("heal.failed")

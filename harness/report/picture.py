@@ -1,0 +1,165 @@
+"""The timeline as a picture: where on a scale from 0 to 100 % each thing lies.
+
+Here belongs geometry. Markup, colours and fonts are in the templates. Positions are percentages of the picture's
+width, so that the same page fits a wide screen, a phone and paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from harness.core.text import duration
+from harness.report.anatomy import Moment, Span
+from harness.report.model import DrillReport
+from harness.report.words import clean, stamp
+
+BEFORE = 0.12  # share of the picture that shows the time before the fault, at most
+LANES = 40
+_STEPS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+_TICKS = 6
+_HEADINGS = (("converged", "Applications, until converged"), ("answered", "Services, until the first answer"))
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Something drawn from `x` for `width`, both in percent."""
+
+    x: float
+    width: float
+    kind: str
+    label: str
+    length: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One row of the picture."""
+
+    name: str
+    bar: Bar
+    text: str  # beside the lane
+    title: str  # for people who cannot see it
+    depth: int
+    dot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything in percent of the width."""
+
+    states: tuple[Bar, ...]
+    ticks: tuple[tuple[float, str], ...]
+    fault: float | None
+    recovered: float | None
+    groups: tuple[tuple[str, tuple[Lane, ...]], ...]
+    title: str
+    note: str
+    axis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Recovery time against objective; the objective's mark and the bar's end in percent."""
+
+    filled: float
+    objective: float
+    over: bool
+    title: str
+
+
+def meter(drill: DrillReport) -> Meter | None:
+    """How much of the objective the recovery took, or None when there is nothing to compare."""
+    if drill.twin_of or not drill.objective:
+        return None
+    value = drill.recovery.value if drill.recovery else drill.without
+    if value is None:
+        return None
+    whole = max(value, drill.objective)
+    over = value > drill.objective
+    share = value / drill.objective
+    told = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+    title = f"recovery took {told} of it" if drill.recovery else "no recovery while it was waited for"
+    return Meter(max(0.6, 100 * (value / whole)), 100 * (drill.objective / whole), over, title)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    begin: timedelta
+    end: timedelta
+
+    def at(self, moment: timedelta) -> float:
+        if self.end <= self.begin:
+            return 0.0
+        return round(min(100.0, max(0.0, 100 * ((moment - self.begin) / (self.end - self.begin)))), 3)
+
+    def bar(self, span: Span, kind: str, label: str) -> Bar:
+        x = self.at(span.begin)
+        return Bar(x, max(round(self.at(span.end) - x, 3), 0.25), kind, label, duration(span.length))
+
+
+def timeline(drill: DrillReport) -> Picture | None:
+    """The picture of a drill, or None when its timeline holds nothing that lasted."""
+    if not drill.states:
+        return None
+    fault, end = drill.fault_at, drill.states[-1].end
+    start = timedelta(0)
+    if fault is not None:
+        start = max(start, fault - (end - fault) * (BEFORE / (1 - BEFORE)))
+    scale = _Scale(start, end)
+    steps = {(s.name, s.begin) for s in drill.path.steps}
+    visible = [s for s in drill.phases if s.end > start and s.begin < end]
+    recovered = drill.recovery.at if drill.recovery else None
+    groups = [("Phases", tuple(_phase_lane(scale, s, fault, (s.name, s.begin) in steps) for s in visible[:LANES]))]
+    last = {s.name for s in drill.path.steps[-1:]}
+    for what, heading in _HEADINGS:
+        met = [m for m in drill.moments if m.what == what and fault is not None]
+        groups.append((heading, tuple(_moment_lane(scale, m, fault or start, m.name in last) for m in met[:LANES])))
+    return Picture(
+        states=tuple(scale.bar(s, s.name, s.name) for s in drill.states if s.end > start),
+        ticks=_ticks(scale, fault if fault is not None else timedelta(0)),
+        fault=None if fault is None else scale.at(fault),
+        recovered=None if recovered is None else scale.at(recovered),
+        groups=tuple((name, lanes) for name, lanes in groups if lanes),
+        title=", then ".join(f"{s.name} for {duration(s.length)}" for s in drill.states),
+        note=f"The first {duration(start)} are not drawn." if start > timedelta(0) else "",
+        axis="after the fault" if fault is not None else "since the beginning",
+    )
+
+
+def _phase_lane(scale: _Scale, span: Span, fault: timedelta | None, critical: bool) -> Lane:
+    zero = fault if fault is not None else timedelta(0)
+    bar = scale.bar(span, "critical" if critical else "parent" if not span.leaf else "phase", "")
+    name = clean(span.name, 60)
+    title = f"{name}: {duration(span.length)}, beginning {stamp(span.begin - zero)} after the fault"
+    if span.begin < zero:
+        title = f"{name}: {duration(span.length)}, begun before the fault"
+    return Lane(name, bar, duration(span.length), title, min(span.depth, 4), False)
+
+
+def _moment_lane(scale: _Scale, moment: Moment, fault: timedelta, critical: bool) -> Lane:
+    name, span = clean(moment.name, 60), Span("", fault, moment.at)
+    bar = scale.bar(span, "critical" if critical else "phase", "")
+    title = f"{name}: {moment.what} {duration(span.length)} after the fault"
+    return Lane(name, bar, duration(span.length), title, 0, True)
+
+
+def _ticks(scale: _Scale, zero: timedelta) -> tuple[tuple[float, str], ...]:
+    """Round times after the fault, at most six of them."""
+    span = (scale.end - zero).total_seconds()
+    if span <= 0:
+        return ()
+    step = next((s for s in _STEPS if span / s <= _TICKS - 0.5), _STEPS[-1])
+    marks: Sequence[float] = [i * step for i in range(int(span / step) + 1)][:40]
+    return tuple((scale.at(zero + timedelta(seconds=m)), _tick(m)) for m in marks)
+
+
+def _tick(seconds: float) -> str:
+    if seconds == 0:
+        return "0"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120 and seconds % 60:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min" if seconds < 7200 else f"{seconds / 3600:g} h"

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import re
+
+from report_sample import bad_run, good_run
+
+from harness.report import markdown
+
+
+def test_nothing_the_system_said_becomes_markup() -> None:
+    text = markdown.render(bad_run())
+    assert "\\<script\\>" in text
+    assert not re.search(r"(?<!\\)<", text)
+    assert "\x1b" not in text
+
+
+def test_every_row_of_the_table_has_its_six_cells() -> None:
+    rows = [line for line in markdown.render(bad_run()).splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 5
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {7}
+
+
+def test_it_says_how_to_repeat_it_and_where_the_time_went() -> None:
+    text = markdown.render(good_run())
+    assert "    pytest scenarios -p no:cacheprovider --no-header --timing fast --images build\n" in text
+    assert "slowest path argocd -\\> cortex-system, 49.1 s of 1m03s (profile fast)" in text
