@@ -71,7 +71,7 @@ class Moment:
 class _Fact:
     """One thing that has to be true: what was said of it last, and since when it holds."""
 
-    received_ns: int = -1
+    seen: Any = None
     judgement: Judgement | None = None
     moment: Moment | None = None
     unmet_ns: int | None = None
@@ -209,7 +209,7 @@ class Converged:
         live = seen.object if seen else None
         fact = memory.facts.setdefault(app.ref, _Fact())
         persistent = self._persistent(memory, app.name, live, now)
-        if fact.judgement is None or persistent or seen is None or fact.received_ns != seen.received_ns:
+        if fact.judgement is None or persistent or fact.seen is not seen:
             _learn(fact, judge_application(live, app, persistent=persistent), seen, now)
         assert fact.judgement
         return fact.judgement, live
@@ -217,7 +217,7 @@ class Converged:
     def _object(self, memory: _Memory, obj: DesiredObject, direct: bool, now: int) -> Judgement:
         seen = memory.view.get(obj.ref)
         fact = memory.facts.setdefault(obj.ref, _Fact())
-        if fact.judgement is None or seen is None or fact.received_ns != seen.received_ns:
+        if fact.judgement is None or fact.seen is not seen:
             _learn(fact, judge_object(obj, seen.object if seen else None, direct=direct), seen, now)
         assert fact.judgement
         return fact.judgement
@@ -284,7 +284,7 @@ def latest(moments: Iterable[Moment]) -> Moment:
 
 def _learn(fact: _Fact, judgement: Judgement, seen: Any, now: int) -> None:
     fact.update(judgement, seen.received_ns if seen else None, seen.previous_ns if seen else None, now)
-    fact.received_ns = seen.received_ns if seen else -1
+    fact.seen = seen
 
 
 def _first_problem(app: DesiredApplication, found: Judgement, objects: list[Judgement]) -> tuple[Judgement, str] | None:

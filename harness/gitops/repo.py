@@ -39,6 +39,7 @@ class ServedRepo:
         self._server = GitServer(copy.directory, copy.env, on_push=self._forget_head)
         self._lock = threading.RLock()
         self._head = ""
+        self._listed: dict[str, tuple[str, ...]] = {}  # by sha: a commit's files never change
 
     @classmethod
     def from_path(
@@ -132,7 +133,12 @@ class ServedRepo:
 
     def files(self, revision: str | None = None) -> tuple[str, ...]:
         """The paths of all files at `revision` (default: `head`), sorted."""
-        return self.git.files(revision or self.head)
+        sha = revision or self.head
+        if len(sha) != 40:
+            return self.git.files(sha)
+        if sha not in self._listed:
+            self._listed = {**dict(list(self._listed.items())[-7:]), sha: self.git.files(sha)}
+        return self._listed[sha]
 
     def read(self, path: str, revision: str | None = None) -> str:
         """One file as text. Raises ConfigError if it is not there, or not UTF-8."""
