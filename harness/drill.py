@@ -6,7 +6,7 @@ are probes, faults and checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -241,7 +241,7 @@ class Drill:
             expected=last.expected, actual=last.actual, met_us=self._us(last.at_ns) if last.met else None,
             not_before_us=self._us(last.not_before_ns) if last.met and last.not_before_ns is not None else None,
             flaps=outcome.flaps, within_s=within.total_seconds(), settle_s=settle.total_seconds(),
-            waited_s=outcome.waited.total_seconds(), detail=dict(last.detail),
+            waited_s=outcome.waited.total_seconds(), detail=self._placed(last.detail),
         )  # fmt: skip
         return outcome
 
@@ -256,6 +256,18 @@ class Drill:
     def _beat(self, seen: Observation, left: timedelta) -> None:
         self.timeline.add("heartbeat", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
                           done=seen.done, total=seen.total, left_s=left.total_seconds())  # fmt: skip
+
+    def _placed(self, detail: Mapping[str, Any]) -> dict[str, Any]:
+        """`detail` with its monotonic moments (`*_ns`, alone or by name) as places on the timeline (`*_us`)."""
+        placed: dict[str, Any] = {}
+        for key, value in detail.items():
+            if not key.endswith("_ns"):
+                placed[key] = value
+            elif isinstance(value, Mapping):
+                placed[f"{key[:-3]}_us"] = {name: self._us(ns) for name, ns in value.items()}
+            else:
+                placed[f"{key[:-3]}_us"] = self._us(value)
+        return placed
 
     def _us(self, monotonic_ns: int) -> int:
         return self.timeline.moment(monotonic_ns) // timedelta(microseconds=1)
