@@ -6,10 +6,12 @@ act. What runs in a cluster does not: that is `harness.gitops`.
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import re
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -166,6 +168,7 @@ class Clusters:
         self._made[spec.name] = None
         self._make_image_volume(spec.name, marks)
         creation = self.k3d.begin_create(k3d_config(spec, self.images, marks, port), self.run_dir)
+        threading.Thread(target=_warm_up, daemon=True).start()
         try:
             cluster = self._bring_up(spec, port, creation)
         except BaseException as error:
@@ -343,6 +346,11 @@ class Clusters:
 def cluster_uid(api: KubeApi) -> str:
     """The identity of a cluster: the UID of its namespace kube-system. Raises ApiUnreachable, ApiRefused."""
     return str(dig(api.get(_NAMESPACE, "kube-system"), "metadata", "uid", default=""))
+
+
+def _warm_up() -> None:
+    """The client takes up to a second to import; better while k3d makes containers than when the API waits for us."""
+    importlib.import_module("kubernetes.config")
 
 
 def _answers(server: str) -> bool:

@@ -68,7 +68,7 @@ class Listening:
         # Docker's proxy accepts at once whatever happens behind it, so that a connection alone means nothing.
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=1, context=context)
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=0.5, context=context)
         try:
             connection.request("GET", "/readyz")
             actual = f"HTTP {connection.getresponse().status}"
@@ -182,9 +182,10 @@ def pod_problem(seen: Seen | None) -> str:
     if seen is None:
         return "no probing pod"
     phase = dig(seen.object, "status", "phase", default="Unknown")
-    if phase == "Succeeded":
-        return ""
     state = dig(seen.object, "status", "containerStatuses", 0, "state", default={})
+    # The container's own end is reported about a second before the pod's phase follows.
+    if phase == "Succeeded" or dig(state, "terminated", "exitCode") == 0:
+        return ""
     reason = next((dig(v, "reason") for v in state.values() if dig(v, "reason")), "")
     where = dig(seen.object, "spec", "nodeName", default="no node")
     return f"probing pod {phase} on {where}" + (f" ({reason})" if reason else "")
@@ -204,6 +205,8 @@ def probing_pod(name: str, image: str) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 0,
+        # The first question may be lost while the rules for the DNS Service are being written: ask again after 1 s, not 5.
+        "dnsConfig": {"options": [{"name": "timeout", "value": "1"}]},
         "containers": [container],
     }
     metadata = {"name": name, "namespace": PROBE_NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "drill"}}

@@ -102,8 +102,9 @@ def test_half_written_nodes_never_crash_the_probe(noise: Any) -> None:
     assert readiness.node_problem(broken) == "not Ready"
 
 
-def test_dns_is_met_by_a_pod_that_ended_well_and_an_available_server() -> None:
-    seen = DnsAnswering(View(pods=[pod("Succeeded")], deployments=[coredns("True")]), CLOCK, "p").observe()
+@pytest.mark.parametrize("answered", [pod("Succeeded"), pod("Running", terminated={"exitCode": 0})])
+def test_dns_is_met_by_a_pod_that_ended_well_and_an_available_server(answered: Object) -> None:
+    seen = DnsAnswering(View(pods=[answered], deployments=[coredns("True")]), CLOCK, "p").observe()
 
     assert (seen.state, seen.at_ns) == (State.MET, 7)
 
@@ -115,6 +116,7 @@ def test_dns_is_met_by_a_pod_that_ended_well_and_an_available_server() -> None:
         ([pod("Succeeded")], [], "no Deployment kube-system/coredns"),
         ([pod("Succeeded")], [coredns("False")], "coredns not available"),
         ([pod("Pending", waiting={"reason": "ErrImagePull"})], [coredns("True")], "Pending on n (ErrImagePull)"),
+        ([pod("Running", terminated={"exitCode": 1})], [coredns("True")], "probing pod Running on n"),
         ([pod("Running", running={})], [coredns("True")], "probing pod Running on n"),
     ],
 )
