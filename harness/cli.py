@@ -89,7 +89,7 @@ def _clean(_: argparse.Namespace) -> int:
     from harness.cluster.clean import clean
     from harness.cluster.docker import Docker
 
-    removed = clean(Docker.connect(), on_removed=lambda thing: _say(f"removed {thing}"))
+    removed = clean(Docker.connect(), kept=True, on_removed=lambda thing: _say(f"removed {thing}"))
     _say(f"{len(removed)} removed")
     return int(ExitCode.OK)
 

@@ -69,13 +69,20 @@ def clean(
     gone: Gone = labels.gone,
     firewall: Firewall | None = None,
     state: Path | None = None,
+    kept: bool = False,
 ) -> tuple[str, ...]:
-    """Remove every orphan; what was removed, in words. Goes on after a failure and raises the first one at the end."""
-    firewall = firewall or _firewall(docker)
+    """Remove every orphan; what was removed, in words. Goes on after a failure and raises the first one at the end.
+
+    What a run was asked to keep stays, unless `kept`: only a person who types `drill clean` wants that gone as well.
+    """
+    firewall, state = firewall or _firewall(docker), state or cache_folder()
+    spared = frozenset() if kept else labels.kept(state)
     removed: list[str] = []
     first: HarnessError | None = None
-    with routes_lock(state or cache_folder()):
+    with routes_lock(state):
         for orphan in orphans(docker, gone=gone, firewall=firewall):
+            if orphan.run_id in spared:
+                continue
             try:
                 _remove(orphan, docker, firewall)
             except HarnessError as error:
@@ -86,6 +93,8 @@ def clean(
         if not docker.networks(labels.RUN) and _drop_routes(firewall):
             removed.append("routes for pods and Services")
             on_removed(removed[-1])
+    for run_id in labels.kept(state) - spared if first is None else ():
+        labels.unmark_kept(state, run_id)
     if first is not None:
         raise first
     return tuple(removed)

@@ -144,7 +144,7 @@ class Clusters:
         firewall = Firewall(host_tools(self.docker, self.images.node.reference))
         self.networks = Networks(
             self.docker, firewall, run_id=self.run_id, owner=self.owner, clock=self.clock,
-            state=self.state or cache_folder(),
+            state=self._shared,
         )  # fmt: skip
 
     def make_network(self) -> Network:
@@ -198,8 +198,14 @@ class Clusters:
         return tuple(found)
 
     def keep(self) -> None:
-        """Leave clusters and networks standing at `close`."""
+        """Leave clusters and networks standing at `close`, and when later runs look for orphans."""
         self._kept = True
+        labels.mark_kept(self._shared, self.run_id)
+
+    @property
+    def _shared(self) -> Path:
+        """What all runs of this user share: locks and notes."""
+        return self.state or cache_folder()
 
     def close(self) -> None:
         """Destroy every cluster and network left, also those that came up only in part. The first error is raised."""

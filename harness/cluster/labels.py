@@ -1,6 +1,7 @@
 """Whose it is: the labels on everything we make, and the owner they name.
 
-Here belong the label names, the owner and the question whether that owner still lives. What is done about a thing whose
+Here belong the label names, the owner, the question whether that owner still lives, and the note that a run was kept on
+request. What is done about a thing whose
 owner is gone does not: that is `harness.cluster.clean`.
 """
 
@@ -70,3 +71,20 @@ def gone(owner: Owner, *, host: str | None = None, proc: Path = Path("/proc")) -
 def labels(run_id: str, owner: Owner, created: datetime) -> Mapping[str, str]:
     """The labels of a thing made now for this run."""
     return {RUN: run_id, OWNER: str(owner), CREATED: created.strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def mark_kept(state: Path, run_id: str) -> None:
+    """Note that somebody wants to look at what this run leaves standing. Labels cannot be changed afterwards."""
+    (state / "kept").mkdir(parents=True, exist_ok=True)
+    (state / "kept" / run_id).touch()
+
+
+def kept(state: Path) -> frozenset[str]:
+    """The runs whose clusters were kept on request."""
+    folder = state / "kept"
+    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
+
+
+def unmark_kept(state: Path, run_id: str) -> None:
+    """Forget that the run was kept."""
+    (state / "kept" / run_id).unlink(missing_ok=True)

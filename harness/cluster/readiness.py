@@ -205,7 +205,7 @@ def probing_pod(name: str, image: str) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 0,
-        # The first question may be lost while the rules for the DNS Service are being written: ask again after 1 s, not 5.
+        # The first question may be lost while the rules for the DNS Service are written: ask again after 1 s, not 5.
         "dnsConfig": {"options": [{"name": "timeout", "value": "1"}]},
         "containers": [container],
     }

@@ -123,6 +123,19 @@ def test_without_any_means_to_see_the_firewall_the_rest_is_still_cleaned(tmp_pat
     assert "dead-1" not in [c.name for c in docker.there]
 
 
+def test_what_was_kept_on_request_goes_only_when_a_person_says_so(tmp_path: Path) -> None:
+    docker = engine()
+    _, firewall = closed(DEAD)
+    labels.mark_kept(tmp_path, "r1")
+    labels.mark_kept(tmp_path, "r0")
+
+    assert clean.clean(docker, gone=gone, firewall=firewall, state=tmp_path) == ()
+    removed = clean.clean(docker, gone=gone, firewall=firewall, state=tmp_path, kept=True)
+
+    assert "container dead-1 (run r1)" in removed
+    assert not labels.kept(tmp_path)
+
+
 OWNED = """
 import sys
 from harness.cluster import labels
