@@ -5,14 +5,16 @@ observation, what is missing. Words and pictures do not belong here.
 
 Read beside the events named in `core.checks`:
   phase.begun, phase.ended   begun_seq; nested or overlapping
-  until.ended                detail.applications, detail.answers: {name: microseconds on the timeline at which it
-                             converged, or first answered}
+  until.ended                detail.applications_us: {name: place on the timeline at which it converged};
+                             detail.first_answer_us: when the Service of `answers(...)` in the subject first answered;
+                             detail.slowest_object: the object that the last application waited for
   observed (inventory)       value: {identity: object}
-  gap                        start_us, end_us, reason: a stretch in which nothing was observed
+  gap                        start_us, end_us (null while it lasts), reason: a stretch in which a kind was not observed
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -23,6 +25,7 @@ from harness.core.timeline import Event, History
 
 START = timedelta(0)
 SLIVER = timedelta(milliseconds=50)  # shorter stretches between two phases are not worth a name
+_SERVICE = re.compile(r"answers\(([^()]*)\)")
 MAJOR = 0.1  # share of the recovery from which a step is named in the slowest path
 
 
@@ -117,14 +120,30 @@ def moments(history: History) -> tuple[Moment, ...]:
         return ()
     found: dict[str, Moment] = {}
     for event in history.of("until.ended"):
-        detail = event.data.get("detail")
-        for key, what in (("applications", "converged"), ("answers", "answered")):
-            entries = detail.get(key) if isinstance(detail, Mapping) else None
-            for name, at in entries.items() if isinstance(entries, Mapping) else ():
-                # What had converged before the fault and stayed so did not recover: it was never lost.
-                if isinstance(at, int | float) and timedelta(microseconds=at) > fault:
-                    found[f"{key}/{name}"] = Moment(str(name), timedelta(microseconds=at), what)
+        for name, what, at in _told(event):
+            # What had converged before the fault and stayed so did not recover: it was never lost.
+            if isinstance(at, int | float) and timedelta(microseconds=at) > fault:
+                found[f"{what}/{name}"] = Moment(name, timedelta(microseconds=at), what)
     return tuple(sorted(found.values(), key=lambda m: (m.at, m.name)))
+
+
+def _told(event: Event) -> Iterable[tuple[str, str, Any]]:
+    detail = event.data.get("detail")
+    if not isinstance(detail, Mapping):
+        return
+    entries = detail.get("applications_us")
+    for name, at in entries.items() if isinstance(entries, Mapping) else ():
+        yield str(name), "converged", at
+    service = _SERVICE.search(event.subject)
+    if service and "first_answer_us" in detail:
+        yield service[1], "answered", detail["first_answer_us"]
+
+
+def slowest_object(history: History) -> str:
+    """What the application that converged last waited for, as the convergence probe names it, or nothing."""
+    wait = history.last("until.ended")
+    detail = wait.data.get("detail") if wait else None
+    return str(detail.get("slowest_object") or "") if isinstance(detail, Mapping) else ""
 
 
 def recovered_at(history: History) -> timedelta | None:
@@ -207,10 +226,14 @@ def _around(spans: Iterable[Span], begin: timedelta, end: timedelta) -> str:
 
 
 def gaps(history: History) -> tuple[Span, ...]:
-    """Stretches in which nothing could be observed."""
-    found = [e for e in history if e.kind == "gap" or e.kind.endswith(".gap")]
-    return tuple(Span(e.subject, microseconds(e.data.get("start_us"), e.at), microseconds(e.data.get("end_us"), e.at),
-                      str(e.data.get("reason", ""))) for e in found)  # fmt: skip
+    """Stretches in which a kind was not observed, by their beginning. One is told when it begins and when it ends."""
+    last = max((e.at for e in history), default=START)
+    found: dict[tuple[str, timedelta], Span] = {}
+    for event in history.of("gap"):
+        begin = microseconds(event.data.get("start_us"), event.at)
+        end = microseconds(event.data.get("end_us"), max(last, begin))
+        found[event.subject, begin] = Span(event.subject, begin, end, str(event.data.get("reason", "")))
+    return tuple(sorted(found.values(), key=lambda g: (g.begin, g.name)))
 
 
 def inventories(history: History) -> tuple[frozenset[str], frozenset[str]] | None:

@@ -46,7 +46,7 @@ def render(run: RunReport) -> str:
         drills=drills,
         headline=_headline(run),
         facts=_facts_line(run),
-        sections=_sections(run.facts),
+        sections=_sections({**run.facts, "deviations": run.deviations}),
         command=clean(run.facts.get("command_line", ""), 2000),
         preparation=[_phase(s, None) for s in phases(run.history)[:LISTED]],
         egress=_egress(run.facts),
@@ -113,6 +113,7 @@ def _time(drill: DrillReport) -> dict[str, Any]:
     return {
         "steps": _steps(drill),
         "slowest": clean(drill.path.slowest, 300).replace(" -> ", " → "),
+        "slowest_object": clean(drill.slowest_object, 200),
         "path_length": duration(drill.path.length),
         "moments": _moments(drill),
         "phases": [_phase(s, drill.fault_at) for s in drill.phases[:LISTED]],

@@ -63,6 +63,7 @@ class DrillReport:
     moments: tuple[Moment, ...] = ()
     states: tuple[Span, ...] = ()
     path: Path = NO_PATH
+    slowest_object: str = ""
     gaps: tuple[Span, ...] = ()
     heartbeats: int = 0
     missing: tuple[str, ...] = ()
@@ -109,6 +110,15 @@ class RunReport:
         return join(d.verdict for d in self.drills)
 
     @property
+    def deviations(self) -> tuple[str, ...]:
+        """What differed from the standard set-up, each once, as the timelines and run.json tell it."""
+        stored = self.facts.get("deviations")
+        told = [str(d) for d in stored] if isinstance(stored, list | tuple) else []
+        for history in (self.history, *(d.history for d in self.drills)):
+            told += [f"{e.subject}: {e.data.get('text', '')}" for e in history.of("deviation")]
+        return tuple(dict.fromkeys(told))
+
+    @property
     def stories(self) -> tuple[DrillReport, ...]:
         return tuple(d for d in self.drills if not d.twin_of)
 
@@ -145,6 +155,7 @@ def build_drill(plan: Mapping[str, Any], history: History, findings: Mapping[str
         story=str(story.data.get("verdict", "")) if story else "", recovery=recovery,
         phases=spans, moments=met, states=anatomy.states(history),
         path=anatomy.critical_path(history, spans, met), gaps=anatomy.gaps(history),
+        slowest_object=anatomy.slowest_object(history),
         heartbeats=len(history.of("heartbeat")),
         missing=tuple(sorted(both[0] - both[1])) if both else (),
         added=tuple(sorted(both[1] - both[0])) if both else (),

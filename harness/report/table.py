@@ -79,7 +79,9 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 def _why(drill: DrillReport) -> str:
     lines = [f"{clean(drill.title, 80)}: {drill.verdict}"]
     for reason in drill.reasons:
-        lines += textwrap.wrap(clean(reason, 300), WIDTH, initial_indent="  - ", subsequent_indent="    ")
+        lines += textwrap.wrap(
+            clean(reason, 300), WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+        )
     return "\n".join(lines)
 
 
@@ -91,7 +93,8 @@ def _where(drill: DrillReport) -> str:
         marks = round(_BAR * (step.length / drill.path.length)) if drill.path.length else 0
         bar = ("#" * max(marks, 1)).ljust(_BAR)
         lines.append(f"  {stamp(step.begin - fault)}  {duration(step.length):>8}  {bar}  {clean(step.name, 48)}")
-    lines += _wrapped("slowest path", drill.path.slowest)
+    waited = f"; the last one waited for {clean(drill.slowest_object, 120)}" if drill.slowest_object else ""
+    lines += _wrapped("slowest path", f"{clean(drill.path.slowest, 300)}{waited}" if drill.path.slowest else "")
     for what in ("converged", "answered"):
         told = [f"{clean(m.name, 60)} {duration(m.at - fault)}" for m in drill.moments if m.what == what]
         lines += _wrapped(f"{what} after", ", ".join(told)) if told else []
@@ -99,4 +102,8 @@ def _where(drill: DrillReport) -> str:
 
 
 def _wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(f"{label}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ") if text else []
+    return (
+        textwrap.wrap(f"{label}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+        if text
+        else []
+    )

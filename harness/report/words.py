@@ -121,8 +121,9 @@ def _finding(event: Event) -> str:
 
 
 def _gap(event: Event) -> str:
-    begin, end = (stamp(timedelta(microseconds=event.data[key])) for key in ("start_us", "end_us"))
-    return f"{event.subject} not observed from {begin} to {end}: {event.data['reason']}"
+    begin, end = event.data["start_us"], event.data["end_us"]
+    until = f" to {stamp(timedelta(microseconds=end))}" if end is not None else " on"
+    return f"{event.subject} not observed from {stamp(timedelta(microseconds=begin))}{until}: {event.data['reason']}"
 
 
 _SENTENCES: Mapping[str, Callable[[Event], str]] = {
@@ -148,5 +149,6 @@ _SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "heal.failed": lambda e: f"{e.subject} could not be undone: {e.data['error']}",
     "twin.story": lambda e: f"the sabotaged story came out {e.data['verdict']}: {e.data['findings']}",
     "gap": _gap,
+    "deviation": lambda e: f"deviation, {e.subject}: {e.data['text']}",
     "note": lambda e: f"{e.subject}: {e.data['text']}",
 }

@@ -154,8 +154,13 @@ def _cluster_lost(s: Script, *, back: Mapping[str, Any], converge_phase: bool = 
     s.fault("DestroyCluster(dr-main-4f1c09aa)", 4.1, 4.1, 6.71, "cluster with 3 nodes deleted in 2.6 s",
             "no container, no volume and no API of the cluster left")  # fmt: skip
     begun = s.say(6.8, "phase.begun", "rebuild")
-    s.phase("cluster", 6.81, 16.9, [("nodes", 6.9, 12.83), ("api", 12.83, 13.61), ("dns", 13.61, 16.8)])
-    s.say(17.4, "note", "argocd", text="v3.5.1 applied, 57 objects")
+    s.phase(
+        "cluster",
+        6.81,
+        16.9,
+        [("cluster.api", 6.9, 12.83), ("cluster.nodes", 12.83, 13.61), ("cluster.dns", 13.61, 16.8)],
+    )
+    s.say(17.4, "deviation", "argocd", text="the image of redis is the one built here")
     s.phase("argocd", 16.9, 27.4)
     s.phase("root", 27.4, 28.3)
     s.say(28.31, "phase.ended", "rebuild", begun_seq=begun.seq, begun_us=us(6.8), outcome="done")
@@ -167,11 +172,12 @@ def _cluster_lost(s: Script, *, back: Mapping[str, Any], converge_phase: bool = 
                   "1 of 2 replicas available", done)  # fmt: skip
         s.say(31.0 + i * 5.3, "heartbeat", subject, state="PENDING", expected=rollout,
               actual="1 of 2 replicas available", done=done, total=120, left_s=1797.3 - i * 5.3)  # fmt: skip
-    s.say(50.0, "gap", "Pod", start_us=us(48.7), end_us=us(49.9), reason="the watch was closed by the server")
-    detail = {
-        "applications": {n: us(at) for n, at in APPLICATIONS.items()},
-        "answers": {"cortex-chat/chat-api": us(62.0)},
-    }
+    for at, end in ((49.1, None), (50.0, us(49.9))):
+        s.say(at, "gap", "Pod", start_us=us(48.7), end_us=end, reason="the watch was closed by the server")
+    detail = {"revision": "6d1f0c2f5f0a", "slowest": "cortex-system",
+              "slowest_object": "StatefulSet cortex-system/postgres",
+              "applications_us": {n: us(at) for n, at in APPLICATIONS.items()},
+              "first_answer_us": us(62.0)}  # fmt: skip
     s.changed(66.92, subject, "MET", expected, "120 of 120 objects as in Git; answered: ok", 120)
     s.say(66.92, "until.ended", subject, state="MET", expected=expected, met_us=us(66.92), not_before_us=us(66.87),
           actual="120 of 120 objects as in Git; answered: ok", flaps=0, within_s=1800.0, settle_s=3.0, waited_s=41.6,
@@ -321,7 +327,9 @@ def preparation() -> History:
     s.phase("machine", 0.63, 1.4)
     s.phase("images", 1.41, 2.2)
     s.phase("network", 2.2, 2.9)
-    s.phase("cluster", 3.0, 14.2, [("nodes", 3.1, 9.9), ("api", 9.9, 10.8), ("dns", 10.8, 14.1)])
+    s.phase(
+        "cluster", 3.0, 14.2, [("cluster.api", 3.1, 9.9), ("cluster.nodes", 9.9, 10.8), ("cluster.dns", 10.8, 14.1)]
+    )
     s.phase("argocd", 14.2, 25.4)
     s.phase("root", 25.4, 26.2)
     return History(tuple(s.events))

@@ -70,7 +70,8 @@ def test_without_a_fault_nothing_was_harmed() -> None:
 def test_the_path_goes_from_the_fault_to_the_recovery_without_a_gap() -> None:
     path = cluster_loss().path
     assert [x.name for x in path.steps] == [
-        "the loss itself", "between phases", "nodes", "api", "dns", "cluster, between its phases", "argocd", "root",
+        "the loss itself", "between phases", "cluster.api", "cluster.nodes", "cluster.dns",
+        "cluster, between its phases", "argocd", "root",
         "cortex-system",
     ]  # fmt: skip
     assert path.steps[0].begin == s(4.1)
@@ -99,11 +100,26 @@ def test_of_parallel_phases_the_one_that_ended_last_is_on_the_path() -> None:
 def test_what_converged_before_the_fault_did_not_recover() -> None:
     script = Script()
     script.fault("f", 5, 5, 5.1, "w", "a")
-    detail = {"applications": {"untouched": us(2), "healed": us(6)}, "answers": {"front": us(7)}}
-    script.say(7, "until.ended", "converged", state="MET", met_us=us(7), not_before_us=None, detail=detail)
+    detail = {"applications_us": {"untouched": us(2), "healed": us(6)}, "first_answer_us": us(7)}
+    script.say(
+        7,
+        "until.ended",
+        "converged(x) and answers(front)",
+        state="MET",
+        met_us=us(7),
+        not_before_us=None,
+        detail=detail,
+    )
     assert [(m.name, m.what) for m in moments(history(script))] == [("healed", "converged"), ("front", "answered")]
 
 
 def test_gaps_are_told_with_their_reason() -> None:
     (gap,) = gaps(cluster_loss().history)
     assert (gap.name, gap.length, gap.outcome) == ("Pod", s(1.2), "the watch was closed by the server")
+
+
+def test_a_gap_that_never_ended_lasts_until_the_timeline_ends() -> None:
+    script = Script()
+    script.say(2, "gap", "Pod", start_us=us(1), end_us=None, reason="refused")
+    script.say(9, "note", "x", text="the end")
+    assert [g.length for g in gaps(history(script))] == [s(8)]

@@ -132,7 +132,9 @@ def test_everything_that_is_asked_of_a_report_is_on_it() -> None:
                  "Closed: nothing in the cluster could reach beyond this machine.",
                  "upstream Kubernetes 1.34, built here",
                  f"sha256:{1:064x}", "argocd-apps/cortex-cicd.yaml:9: https://git.example/cortex-gitops.git",
-                 "controller.self.heal.timeout.seconds=0", "Deviations from the standard set-up", "Linux-6.1.0",
+                 "controller.self.heal.timeout.seconds=0", "Deviations from the standard set-up",
+                 "argocd: the image of redis is the one built here",
+                 "The last one waited for StatefulSet cortex-system/postgres.", "Linux-6.1.0",
                  "the watch was closed by the server", "drill 0.1.0", "Preparation"):  # fmt: skip
         assert told in text, told
 

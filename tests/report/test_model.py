@@ -98,9 +98,11 @@ def test_a_drill_without_a_timing_profile_takes_that_of_the_run() -> None:
 
 
 KINDS = ["fault.injected", "fault.confirmed", "until.begun", "until.ended", "require.ended", "probe.changed",
-         "heartbeat", "phase.begun", "phase.ended", "observed", "finding", "gap", "twin.story", "drill.begun", "other"]  # fmt: skip
+         "heartbeat", "phase.begun", "phase.ended", "observed", "finding", "gap", "twin.story", "drill.begun",
+         "other"]  # fmt: skip
 FIELDS = ["state", "accepted_us", "sent_us", "met_us", "not_before_us", "detail", "begun_seq", "begun_us", "value",
-          "done", "reading", "total", "within_s", "left_s", "figures", "evidence", "start_us", "end_us", "text"]  # fmt: skip
+          "done", "reading", "total", "within_s", "left_s", "figures", "evidence", "start_us", "end_us",
+          "text"]  # fmt: skip
 NESTED = st.dictionaries(st.text(max_size=3), st.integers(0, 10**8), max_size=2)
 VALUES = st.one_of(
     st.none(),
@@ -108,7 +110,7 @@ VALUES = st.one_of(
     st.integers(-(10**9), 10**9),
     st.text(max_size=8),
     st.sampled_from(("MET", "inventory")),
-    st.dictionaries(st.sampled_from(("applications", "answers", "a")), NESTED, max_size=2),
+    st.dictionaries(st.sampled_from(("applications_us", "first_answer_us", "a")), NESTED, max_size=2),
 )
 DATA = st.dictionaries(st.sampled_from(FIELDS), VALUES)
 EVENTS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(-(10**6), 10**8), DATA), max_size=12)
