@@ -31,7 +31,8 @@ def load_run(folder: Path) -> RunReport:
         raise ConfigError("a run folder with a run.json", str(folder), "give one of the folders below reports/")
     drills = [build_drill(*load_drill(path.parent)) for path in sorted(folder.glob("*/plan.json"))]
     drills.sort(key=lambda d: d.history.events[0].utc if d.history.events else d.name)  # in the order they ran
-    return build_run(json.loads(facts.read_text(encoding="utf-8")), drills)
+    _, preparation, _ = load_drill(folder / "run")
+    return build_run(json.loads(facts.read_text(encoding="utf-8")), drills, preparation)
 
 
 def write_reports(folder: Path) -> Summary:

@@ -5,8 +5,8 @@ observation, what is missing. Words and pictures do not belong here.
 
 Read beside the events named in `core.checks`:
   phase.begun, phase.ended   begun_seq; nested or overlapping
-  until.ended                detail.applications_us: {name: place on the timeline at which it converged};
-                             detail.first_answer_us: when the Service of `answers(...)` in the subject first answered;
+  until.ended                detail.applications, detail.answers: {name: microseconds on the timeline at which it
+                             converged, or first answered};
                              detail.slowest_object: the object that the last application waited for
   observed (inventory)       value: {identity: object}
   gap                        start_us, end_us (null while it lasts), reason: a stretch in which a kind was not observed
@@ -14,7 +14,6 @@ Read beside the events named in `core.checks`:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,7 +24,6 @@ from harness.core.timeline import Event, History
 
 START = timedelta(0)
 SLIVER = timedelta(milliseconds=50)  # shorter stretches between two phases are not worth a name
-_SERVICE = re.compile(r"answers\(([^()]*)\)")
 MAJOR = 0.1  # share of the recovery from which a step is named in the slowest path
 
 
@@ -129,14 +127,10 @@ def moments(history: History) -> tuple[Moment, ...]:
 
 def _told(event: Event) -> Iterable[tuple[str, str, Any]]:
     detail = event.data.get("detail")
-    if not isinstance(detail, Mapping):
-        return
-    entries = detail.get("applications_us")
-    for name, at in entries.items() if isinstance(entries, Mapping) else ():
-        yield str(name), "converged", at
-    service = _SERVICE.search(event.subject)
-    if service and "first_answer_us" in detail:
-        yield service[1], "answered", detail["first_answer_us"]
+    for key, what in (("applications", "converged"), ("answers", "answered")):
+        entries = detail.get(key) if isinstance(detail, Mapping) else None
+        for name, at in entries.items() if isinstance(entries, Mapping) else ():
+            yield str(name), what, at
 
 
 def slowest_object(history: History) -> str:
@@ -160,8 +154,9 @@ def states(history: History) -> tuple[Span, ...]:
     Recovering begins at the first sign of it: a phase after the fault, progress of a probe, or a wait that was MET.
     """
     end, fault = end_of(history), fault_at(history)
-    required = [e.at for e in history.of("require.ended") if e.data.get("state") == "MET"]
-    steady = max(required[-1], START) if required else None
+    required = history.of("require.ended")
+    proven = bool(required) and all(e.data.get("state") == "MET" for e in required)
+    steady = max(required[-1].at, START) if proven else None
     horizon = end if fault is None else fault
     spans = [Span("unproven", START, horizon if steady is None else min(steady, horizon))]
     if steady is not None:
@@ -229,7 +224,7 @@ def gaps(history: History) -> tuple[Span, ...]:
     """Stretches in which a kind was not observed, by their beginning. One is told when it begins and when it ends."""
     last = max((e.at for e in history), default=START)
     found: dict[tuple[str, timedelta], Span] = {}
-    for event in history.of("gap"):
+    for event in (e for e in history.of("gap") if "start_us" in e.data):
         begin = microseconds(event.data.get("start_us"), event.at)
         end = microseconds(event.data.get("end_us"), max(last, begin))
         found[event.subject, begin] = Span(event.subject, begin, end, str(event.data.get("reason", "")))

@@ -246,6 +246,7 @@ _SECTIONS = (
     ("Tools and versions", ("tools", "harness")),
     ("Environment", ("machine",)),
 )
+_IMAGE = ("reference", "version", "digest")
 _SHOWN_ELSEWHERE = ("schema", "run_id", "begun", "ended", "command_line", "verdicts", "egress")
 
 
@@ -265,8 +266,13 @@ def _flat(path: tuple[str, ...], value: Any) -> list[tuple[str, list[str]]]:
     """Nested facts as rows of a name and lines."""
     label = clean(" ".join(path).replace("_", " "), 120)
     if isinstance(value, Mapping) and "digest" not in value:
-        return [row for key, inner in value.items() for row in _flat((*path, str(key)), inner)]
-    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+        plain_first = sorted(value.items(), key=lambda item: isinstance(item[1], Mapping | list | tuple))
+        return [row for key, inner in plain_first for row in _flat((*path, str(key)), inner)]
+    if isinstance(value, Mapping):
+        named = [*(k for k in _IMAGE if k in value), *(k for k in value if k not in _IMAGE)]
+        items: Any = [value[key] for key in named]
+    else:
+        items = value if isinstance(value, list | tuple) else [value]
     return [(label, [clean(_item(v), 400) for v in items][:LISTED])]
 
 

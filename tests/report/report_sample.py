@@ -176,8 +176,8 @@ def _cluster_lost(s: Script, *, back: Mapping[str, Any], converge_phase: bool = 
         s.say(at, "gap", "Pod", start_us=us(48.7), end_us=end, reason="the watch was closed by the server")
     detail = {"revision": "6d1f0c2f5f0a", "slowest": "cortex-system",
               "slowest_object": "StatefulSet cortex-system/postgres",
-              "applications_us": {n: us(at) for n, at in APPLICATIONS.items()},
-              "first_answer_us": us(62.0)}  # fmt: skip
+              "applications": {n: us(at) for n, at in APPLICATIONS.items()},
+              "answers": {"cortex-chat/chat-api": us(62.0)}}  # fmt: skip
     s.changed(66.92, subject, "MET", expected, "120 of 120 objects as in Git; answered: ok", 120)
     s.say(66.92, "until.ended", subject, state="MET", expected=expected, met_us=us(66.92), not_before_us=us(66.87),
           actual="120 of 120 objects as in Git; answered: ok", flaps=0, within_s=1800.0, settle_s=3.0, waited_s=41.6,

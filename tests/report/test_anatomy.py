@@ -67,6 +67,13 @@ def test_without_a_fault_nothing_was_harmed() -> None:
     assert [x.name for x in states(inconclusive().history)] == ["unproven"]
 
 
+def test_a_steady_state_of_which_one_part_was_missing_is_not_proven() -> None:
+    script = Script()
+    script.wait("require", "converged", 1, 2, expected="e", actual="a", within=9)
+    script.say(9, "require.ended", "answers", state="PENDING", expected="e", actual="a")
+    assert [x.name for x in states(history(script))] == ["unproven"]
+
+
 def test_the_path_goes_from_the_fault_to_the_recovery_without_a_gap() -> None:
     path = cluster_loss().path
     assert [x.name for x in path.steps] == [
@@ -100,7 +107,7 @@ def test_of_parallel_phases_the_one_that_ended_last_is_on_the_path() -> None:
 def test_what_converged_before_the_fault_did_not_recover() -> None:
     script = Script()
     script.fault("f", 5, 5, 5.1, "w", "a")
-    detail = {"applications_us": {"untouched": us(2), "healed": us(6)}, "first_answer_us": us(7)}
+    detail = {"applications": {"untouched": us(2), "healed": us(6)}, "answers": {"front": us(7)}}
     script.say(
         7,
         "until.ended",

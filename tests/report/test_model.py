@@ -110,7 +110,7 @@ VALUES = st.one_of(
     st.integers(-(10**9), 10**9),
     st.text(max_size=8),
     st.sampled_from(("MET", "inventory")),
-    st.dictionaries(st.sampled_from(("applications_us", "first_answer_us", "a")), NESTED, max_size=2),
+    st.dictionaries(st.sampled_from(("applications", "answers", "a")), NESTED, max_size=2),
 )
 DATA = st.dictionaries(st.sampled_from(FIELDS), VALUES)
 EVENTS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(-(10**6), 10**8), DATA), max_size=12)
