@@ -307,7 +307,10 @@ class Clusters:
         with suppress(ToolError):
             for container in self._containers(spec.name):
                 folder.mkdir(exist_ok=True, mode=0o700)
-                (folder / f"{container.name}.log").write_text(self.docker.logs(container.name))
+                said = self.docker.logs(container.name)
+                (folder / f"{container.name}.log").write_text(said)
+                if "too many open files" in said:
+                    error.add_note(f"{container.name} ran out of inotify instances: see `drill doctor`")
         error.add_note(f"what the nodes of {spec.name} said: {folder}; k3d: {self.run_dir / spec.name}.k3d.log")
 
     # --- guarding and destroying -----------------------------------------------------------------------------------

@@ -93,6 +93,18 @@ def test_what_is_lacking_is_named_with_its_remedy(
     assert found.needed
 
 
+@pytest.mark.parametrize(("limit", "status"), [(128, Status.MISSING), (512, Status.OK)])
+def test_inotify_instances_that_others_hold_count(tmp_path: Path, limit: int, status: Status) -> None:
+    pretended = machine(tmp_path, instances=limit)
+    (tmp_path / "proc/77/fd").mkdir(parents=True)
+    for n in range(100):
+        (tmp_path / f"proc/77/fd/{n}").symlink_to("anon_inode:inotify" if n < 90 else "socket:[1]")
+
+    found = check(host.checks(docker(), pretended), "inotify max_user_instances")
+
+    assert (found.status, found.found) == (status, f"{limit}, 90 in use")
+
+
 def test_no_engine_is_missing_and_the_rest_is_still_checked(tmp_path: Path) -> None:
     found = host.checks(docker(up=False), machine(tmp_path))
 

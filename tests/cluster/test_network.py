@@ -17,7 +17,8 @@ import pytest
 
 from harness.cluster import labels
 from harness.cluster.docker import Docker
-from harness.cluster.network import Firewall, Network, Networks, direct, free_subnet, host_routes
+from harness.cluster.host import image_names
+from harness.cluster.network import Firewall, HostTools, Network, Networks, contained, direct, free_subnet, host_routes
 from harness.core.clock import SystemClock
 from harness.core.errors import CommandFailed, ProvisionFailed, UnsafeTarget
 from harness.effects.proc import Completed
@@ -246,10 +247,20 @@ def reach(pid: int, address: str, port: int = 7000) -> str:
     return sh("nsenter", "-t", str(pid), "-n", sys.executable, "-c", PROBE, address, str(port))
 
 
+def tools(way: str, docker: Docker) -> HostTools:
+    if way == "direct":
+        return direct()
+    node = next((n for n in image_names()["build"] if n.startswith("drill/node:")), "")
+    assert docker.image_id(node), f"{node} must be built first: `drill images`"
+    return contained(docker, node)
+
+
 @pytest.mark.cluster
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network namespace stands in for the world")
-def test_nothing_leaves_a_closed_network(world: str, tmp_path: Path) -> None:
-    docker, host = Docker(), direct()
+@pytest.mark.parametrize("way", ["direct", "contained"])
+def test_nothing_leaves_a_closed_network(world: str, tmp_path: Path, way: str) -> None:
+    docker = Docker()
+    host = tools(way, docker)
     ours = Networks(
         docker, Firewall(host), run_id=f"test-{secrets.token_hex(3)}", owner=labels.Owner.me(), clock=SystemClock(),
         state=tmp_path,
