@@ -178,9 +178,9 @@ def _moments(drill: DrillReport) -> list[tuple[str, str, str]]:
 
 
 def _phase(span: Span, fault: timedelta | None) -> dict[str, Any]:
-    begin = stamp(span.begin)
-    if fault is not None:
-        begin = f"{stamp(span.begin - fault)} after the fault" if span.begin >= fault else f"{begin}, before the fault"
+    """Times count from the fault, where there is one; what began before it has a minus."""
+    offset = span.begin - (fault or timedelta(0))
+    begin = stamp(offset) if offset >= timedelta(0) else f"−{stamp(-offset)[1:]}"
     return {"name": clean(span.name, 120), "depth": min(span.depth, 4), "begin": begin, "length": duration(span.length),
             "outcome": clean(span.outcome, 80)}  # fmt: skip
 
