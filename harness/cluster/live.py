@@ -5,9 +5,10 @@ Here belong the watch threads, their reconnects and the record of gaps. What is 
 `harness.cluster.kube`.
 
 How it keeps honest. Each kind is listed, then watched from the list's resourceVersion. The server is asked to end each
-watch after 6 s, and sends a bookmark 2 s before: a connection that is silent for longer than 7 s is dead, however
-open it looks, and the next watch goes over the same connection at no cost. Whatever ends otherwise opens a `Gap`,
-which closes when a watch is established again. A prober asks the server once a second, and every 150 ms while it does
+watch after at most 6 s: a connection that is silent for longer than 7 s is dead, however open it looks, and the next
+watch goes over the same connection at no cost. (Bookmarks would not do: a server sends none for a kind that has been
+quiet since it started.) Whatever ends otherwise opens a `Gap`,
+which closes when a watch is established again. A prober asks the server once a second, and every 100 ms while it does
 not answer: the moment it answers again is recorded in an `Outage`, and wakes the watches.
 
 After a rebuild make a new LiveView from the new cluster's KubeApi: certificates, identities and versions are all new,
@@ -42,8 +43,9 @@ REMEMBERED = 2000  # gaps and outages kept; a drill has a handful
 class Gap:
     """A time in which a kind was not observed: from the last contact to the next established watch, None if not yet.
 
-    A contact is a list, an event or a bookmark: only these say what the server has. A connection that is merely open
-    says nothing, so that on a quiet kind a gap may begin up to one turn before anything was wrong.
+    A contact is a list, an event, a bookmark or the agreed end of a watch: these say that there was nothing else to
+    say. A connection that is merely open says nothing, so that on a quiet kind a gap may begin up to one turn (6 s)
+    before anything was wrong.
     """
 
     kind: Kind
@@ -169,7 +171,7 @@ class LiveView:
         return next((seen for seen in self._store.history(ref) if version and seen.version == version), None)
 
     def fresh(self, kind: Kind) -> int | None:
-        """The last contact about a kind: list, event or bookmark. Monotonic ns; None: never yet."""
+        """The last contact about a kind (see `Gap`), monotonic ns; None: never yet. In good days 6 s old at most."""
         watcher = self._watchers.get((kind.group, kind.kind))
         return watcher.contact_ns if watcher else None
 
@@ -264,6 +266,7 @@ class _Watcher:
         lasted = between_ns(opened, ended)
         if lasted >= self._lasting - min(SECOND, self._lasting / 2):
             self._fruitless, self._pause, self._ended_ns = 0, pace.first_pause, ended
+            self._touch(ended)
             return None
         return f"the server closed the watch after {lasted.total_seconds():.1f} s"
 

@@ -23,7 +23,8 @@ class Outage:
     """A time in which the API did not answer. Monotonic ns.
 
     It began between `last_answer_ns` (None: it never had answered) and `first_failure_ns`, and ended between
-    `last_failure_ns` and `answered_ns`, None while it lasts. A failure is dated by when its request was sent.
+    `last_failure_ns` and `answered_ns`, None while it lasts. A failure is dated by when its request was sent, or, where
+    that request hung, by the last moment at which it had waited in vain.
     """
 
     last_answer_ns: int | None
@@ -44,7 +45,7 @@ class Pace:
     absent_pause: timedelta = 300 * MILLISECOND  # between looks for a kind that is not served
     backlog: timedelta = SECOND  # what comes so soon after a watch was interrupted may have waited for it
     probe: timedelta = SECOND
-    probe_in_outage: timedelta = 150 * MILLISECOND
+    probe_in_outage: timedelta = 100 * MILLISECOND
     probe_patience: timedelta = 2 * SECOND
 
 
@@ -92,16 +93,18 @@ class Prober:
             self._wake.clear()
             sent = self._clock.now_ns()
             failure = self._ask()
-            answered = self._clock.now_ns()
+            ended = self._clock.now_ns()
             if self._stopped.is_set():
                 return
+            tick = self._pace.probe_in_outage
+            hung = between_ns(sent, ended) > 2 * tick
+            vain = ended - int(tick.total_seconds() * 1e9) if hung else sent
             if failure is None:
-                self._answered(answered)
+                self._answered(ended, vain if hung else None)
                 self._wake.wait(self._pace.probe.total_seconds())
             else:
-                self._failed(sent, failure)
-                rest = self._pace.probe_in_outage - between_ns(sent, answered)
-                self._stopped.wait(max(0.0, rest.total_seconds()))
+                self._failed(sent, vain, failure)
+                self._stopped.wait(max(0.0, (tick - between_ns(sent, ended)).total_seconds()))
 
     def _ask(self) -> str | None:
         try:
@@ -112,24 +115,24 @@ class Prober:
             return None
         return None
 
-    def _answered(self, moment_ns: int) -> None:
+    def _answered(self, moment_ns: int, vain_ns: int | None) -> None:
         outage, self._last_answer_ns = self._now, moment_ns
         if outage is None:
             return
-        ended = replace(outage, answered_ns=moment_ns)
+        ended = replace(outage, last_failure_ns=vain_ns or outage.last_failure_ns, answered_ns=moment_ns)
         with self._lock:
             self._now = None
             self._past.append(ended)
         self._up.set()
         self._on_change(ended)
 
-    def _failed(self, sent_ns: int, reason: str) -> None:
+    def _failed(self, sent_ns: int, vain_ns: int, reason: str) -> None:
         begun = self._now is None
         with self._lock:
             if self._now is None:
-                self._now = Outage(self._last_answer_ns, sent_ns, sent_ns, None, reason)
+                self._now = Outage(self._last_answer_ns, sent_ns, vain_ns, None, reason)
             else:
-                self._now = replace(self._now, last_failure_ns=sent_ns)
+                self._now = replace(self._now, last_failure_ns=vain_ns)
             now = self._now
         if begun:
             self._up.clear()

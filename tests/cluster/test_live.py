@@ -305,6 +305,8 @@ def test_a_bug_in_a_callback_never_leaves_a_view_that_looks_current(tmp_path: Pa
 def test_an_outage_is_recorded_and_its_end_is_known_within_a_quarter_second(watching: Watching) -> None:
     watching.server.put(config_map("1"))
     view = watching(CONFIG_MAPS, DEPLOYMENTS, pace=Pace(first_pause=20 * MILLISECOND))
+    assert soon(lambda: watching.server.count("GET", "/livez/ping"))
+    time.sleep(0.1)  # for the answer to arrive
     stopped = time.monotonic_ns()
     watching.server.stop()
     assert soon(lambda: not view.answering, 2)
@@ -339,6 +341,7 @@ def test_a_frozen_api_is_an_outage_that_ends_when_it_thaws(watching: Watching) -
     answered = view.outages[0].answered_ns
     assert answered is not None
     assert 0 < (answered - thawed) / 1e6 < 500
+    assert between_ns(view.outages[0].last_failure_ns, answered) <= timedelta(milliseconds=250)
 
 
 def test_a_view_of_an_api_that_is_not_there_is_not_ready_and_becomes_so(tmp_path: Path) -> None:
