@@ -46,7 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     command("doctor", _doctor, "say what this machine has, what it lacks, and the command that mends it")
     command("provision", _provision, "install and start a Docker engine where none answers (root, Debian or Ubuntu)")
     images = command("images", _images, "prepare the images that drills need")
-    images.add_argument("--images", default="auto", help="auto, pull or build (default: auto)")
+    images.add_argument("--images", default="auto", help="auto, pull, build or bundle (default: auto)")
+    images.add_argument(
+        "verb", nargs="?", choices=["prepare", "pin"], default="prepare",
+        help="prepare (default), or pin: write the digests of the official images into fixtures/images/pins.yaml",
+    )  # fmt: skip
     command("clean", _clean, "remove what runs that are gone have left behind; nothing else")
     bundle = command("bundle", _bundle, "one file with every image, for machines without a registry")
     bundle.add_argument("verb", choices=["create", "load"])
@@ -77,8 +81,14 @@ def _provision(_: argparse.Namespace) -> int:
 
 
 def _images(arguments: argparse.Namespace) -> int:
-    from harness.cluster.images import ImageSource, cache_folder, prepare
+    from harness.cluster.images import DockerEngine, ImageSource, cache_folder, pin_images, prepare
 
+    if arguments.verb == "pin":
+        pinned = pin_images(DockerEngine(), _say)
+        for name, digest in pinned.items():
+            _say(f"pinned {name}: {digest}")
+        _say(f"{len(pinned)} digests are new; review them before you commit")
+        return int(ExitCode.OK)
     found = prepare(ImageSource.named(arguments.images), cache=cache_folder(), progress=_say)
     for key, value in found.describe().items():
         _say(f"{key}: {value}")

@@ -134,6 +134,10 @@ class Builder:
         logs = self.cache / "logs"
         self.progress(f"images: {count} to make in {len(stages)} stages with {go.version}; logs in {logs}")
         run_stages(stages, lanes(), clock=self.clock, progress=self.progress, cancel=self.cancel, record=self._record)
+        for image in self.engine.unnamed(LABEL_CONTENT):
+            # Old content that lost its name to the new: nobody else would ever take it away. One that a container
+            # still uses stays until the next build.
+            self.engine.remove(image)
 
     def _sweep(self) -> None:
         """Take away what builds that were killed, of content that is no longer wanted, have left behind."""
@@ -222,7 +226,6 @@ class Builder:
             references = [self.recipes[name].image for name in recipe.preload]
             archives = self._work(recipe) / "archives" if recipe.seed else context / "images"
             self.engine.save(references, archives / "preload.tar")
-        before = self.engine.inspect([recipe.image]).get(recipe.image)
         if recipe.seed:
             # An image counts as present by tag and label: the one without its seed must never have the final tag.
             plain = f"{recipe.image}-unseeded"
@@ -235,9 +238,6 @@ class Builder:
                 self.engine.remove(plain)
         else:
             self._docker_build(recipe, context, recipe.image, "", commands)
-        after = self.engine.inspect([recipe.image]).get(recipe.image)
-        if before and after and before.id != after.id:
-            self.engine.remove(before.id)  # the old content has no name any more; nobody would ever take it away
         shutil.rmtree(self._work(recipe))
 
     def _docker_build(self, recipe: Recipe, context: Path, tag: str, base: str, commands: Commands) -> None:

@@ -22,6 +22,7 @@ from harness.cluster.images.cache import locked, read_json
 from harness.cluster.images.engine import DockerEngine, Engine
 from harness.cluster.images.keys import file_digest, machine
 from harness.cluster.images.model import ImageSet, ImageSource
+from harness.cluster.images.progress import beating
 from harness.cluster.images.pull import preload_tar
 from harness.cluster.images.sets import recall, remember
 from harness.core.clock import MINUTE, Clock, SystemClock
@@ -47,7 +48,7 @@ def create_bundle(
 
     Raises ImageUnavailable when an image of the set is gone; a file that is not complete never has the final name.
     """
-    docker = docker or DockerEngine()
+    docker, clock = docker or DockerEngine(), clock or SystemClock()
     references = [ref.reference for ref in images.images()]
     absent = [ref for ref in references if ref not in docker.inspect(references)]
     if absent:
@@ -55,16 +56,15 @@ def create_bundle(
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".drill-bundle-") as name:
         folder = Path(name)
-        progress(f"bundle: saving {len(references)} images")
-        docker.save(references, folder / IMAGES)
+        with beating(progress, clock, f"bundle: saving {len(references)} images"):
+            docker.save(references, folder / IMAGES)
         (folder / "bin").mkdir()
         shutil.copy(images.k3d, folder / K3D)
         shutil.copytree(images.argocd_manifests, folder / MANIFESTS)
-        now = (clock or SystemClock()).utc()
-        _write_heads(folder, images, now)
         draft = folder / "draft"
-        progress("bundle: writing")
-        _pack(folder, draft)
+        with beating(progress, clock, "bundle: writing"):
+            _write_heads(folder, images, clock.utc())
+            _pack(folder, draft)
         draft.replace(file)
     progress(f"bundle: {file}, {file.stat().st_size // _MEBIBYTE} MiB")
     return file_digest(file)
@@ -97,16 +97,17 @@ def load_bundle(
 
     Raises ConfigError (see `verify_bundle`) before anything is touched; ImageUnavailable when Docker did not take it.
     """
-    docker = docker or DockerEngine()
-    progress(f"bundle: verifying {file}")
-    head = verify_bundle(file)
-    with locked(cache, progress, clock or SystemClock(), 30 * MINUTE):
+    docker, clock = docker or DockerEngine(), clock or SystemClock()
+    with beating(progress, clock, f"bundle: verifying {file}"):
+        head = verify_bundle(file)
+    with locked(cache, progress, clock, 30 * MINUTE):
         target = cache / "bundle"
         draft = Path(tempfile.mkdtemp(dir=cache, prefix=".bundle-"))
         try:
-            _unpack(file, draft, head)
-            progress("bundle: loading the images into Docker")
-            docker.load(draft / IMAGES)
+            with beating(progress, clock, "bundle: unpacking"):
+                _unpack(file, draft, head)
+            with beating(progress, clock, "bundle: loading the images into Docker"):
+                docker.load(draft / IMAGES)
             (draft / IMAGES).unlink()
             shutil.rmtree(target, ignore_errors=True)
             (draft / HEAD).write_text(json.dumps(head))

@@ -51,6 +51,9 @@ class Engine(Protocol):
     def remove(self, reference: str) -> None:
         """Take a name away from an image, and the image where it was the last; no error when there is none."""
 
+    def unnamed(self, label: str) -> tuple[str, ...]:
+        """Ids of the images that carry `label` and that no name leads to any more."""
+
 
 class DockerEngine:
     """The `docker` command."""
@@ -93,6 +96,10 @@ class DockerEngine:
 
     def remove(self, reference: str) -> None:
         proc.run(["docker", "image", "rm", reference], timeout=MINUTE, check=False)
+
+    def unnamed(self, label: str) -> tuple[str, ...]:
+        filters = ["--filter", "dangling=true", "--filter", f"label={label}"]
+        return tuple(proc.run(["docker", "image", "ls", "--quiet", *filters], timeout=_QUICK).stdout.split())
 
 
 def _local(data: dict[str, object]) -> LocalImage:

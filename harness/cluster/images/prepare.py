@@ -158,7 +158,7 @@ def _built(context: Context) -> ImageSet:
 
 def _pulled(context: Context) -> ImageSet:
     path, pins = context.pins()
-    refs = pull_images(pins, context.engine, context.progress, path)
+    refs = pull_images(pins, context.engine, context.progress, path, context.clock)
     builder = context.builder()
     # What no registry has: our workload, k3d where it is missing, Argo CD's manifests out of its module.
     wanted = dataclasses.replace(_wanted(builder, context), images=frozenset({"sample"}))

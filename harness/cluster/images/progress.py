@@ -6,8 +6,9 @@ Here belong the scheduling of named stages and the arithmetic of "how long still
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -57,6 +58,25 @@ def clock_text(duration: timedelta) -> str:
     """Minutes and seconds, such as 04:05."""
     total = int(duration.total_seconds())
     return f"{total // 60:02d}:{total % 60:02d}"
+
+
+@contextmanager
+def beating(progress: Callable[[str], None], clock: Clock, text: str) -> Iterator[None]:
+    """Say `text` now, and every 10 s how long it has been, while the body runs."""
+    progress(text)
+    begun, over = clock.now_ns(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT.total_seconds()):
+            progress(f"{text}: {clock_text(between_ns(begun, clock.now_ns()))} so far")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def run_stages(

@@ -19,8 +19,9 @@ from typing import Any
 from harness.cluster.images.cache import write_atomically
 from harness.cluster.images.engine import Engine
 from harness.cluster.images.model import ImageRef
+from harness.cluster.images.progress import beating
 from harness.cluster.images.recipe import read_yaml, recipes_folder
-from harness.core.clock import seconds
+from harness.core.clock import Clock, SystemClock, seconds
 from harness.core.errors import CommandFailed, CommandTimeout, ConfigError, ImageUnavailable
 
 REGISTRY_PATIENCE = seconds(3)
@@ -89,7 +90,7 @@ def registries_answer(hosts: Sequence[str]) -> bool:
 
 
 def pull_images(
-    pins: Mapping[str, Pin], engine: Engine, progress: Callable[[str], None], path: Path
+    pins: Mapping[str, Pin], engine: Engine, progress: Callable[[str], None], path: Path, clock: Clock
 ) -> dict[str, ImageRef]:
     """Have every pinned image locally, under its tag. What is present is not fetched again.
 
@@ -106,8 +107,8 @@ def pull_images(
         present = engine.inspect([pin.image]).get(pin.image)
         if present and pin.exact in present.digests:
             continue
-        progress(f"images: [{number}/{len(pins)}] pulling {pin.image} ({pin.digest[:19]}...)")
-        _pull(engine, pin.exact)
+        with beating(progress, clock, f"images: [{number}/{len(pins)}] pulling {pin.image} ({pin.digest[:19]}...)"):
+            _pull(engine, pin.exact)
         engine.tag(pin.exact, pin.image)
     return {pin.name: ImageRef(pin.name, pin.image, pin.digest, pin.version) for pin in pins.values()}
 
@@ -134,12 +135,12 @@ def pin_images(engine: Engine, progress: Callable[[str], None], path: Path | Non
 
     Raises ImageUnavailable when a registry does not answer; the file is then as it was.
     """
-    path = path or pins_file()
+    path, clock = path or pins_file(), SystemClock()
     pins = read_pins(path)
     text, resolved = path.read_text(encoding="utf-8"), {}
     for name, pin in pins.items():
-        progress(f"images: resolving {pin.image}")
-        _pull(engine, pin.image)
+        with beating(progress, clock, f"images: resolving {pin.image}"):
+            _pull(engine, pin.image)
         image = engine.inspect([pin.image]).get(pin.image)
         digests = [item.rpartition("@")[2] for item in (image.digests if image else ())
                    if item.startswith(f"{pin.repository}@")]  # fmt: skip

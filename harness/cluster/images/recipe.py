@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-import harness
 from harness.core.errors import ConfigError
 
 DEFAULT_GO = 60  # seconds on two cores, for a recipe that does not say
@@ -139,7 +138,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
 
 def recipes_folder() -> Path:
     """fixtures/images of the checkout, or the copy that an installed drill carries."""
-    package = Path(harness.__file__).parent
+    package = Path(__file__).parents[2]
     installed = package / "_fixtures" / "images"
     return installed if installed.is_dir() else package.parent / "fixtures" / "images"
 

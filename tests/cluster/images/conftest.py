@@ -89,6 +89,9 @@ class FakeEngine:
         self.removed.append(reference)
         self.local.pop(reference, None)
 
+    def unnamed(self, label: str) -> tuple[str, ...]:
+        return ()
+
 
 @pytest.fixture
 def engine() -> FakeEngine:

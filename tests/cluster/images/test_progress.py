@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cluster.images.progress import Stage, remaining, run_stages
+from harness.cluster.images import progress as module
+from harness.cluster.images.progress import Stage, beating, remaining, run_stages
 from harness.core.clock import SystemClock, seconds
 
 LANES = {"go": 1, "debian": 1, "docker": 1}
@@ -95,3 +96,18 @@ def test_one_failure_cancels_the_rest_and_is_the_error_that_is_raised(said: list
         run(stages, said, cancel)
     assert cancel.is_set()
     assert ran == []
+
+
+def test_a_long_step_is_heard_of_until_it_ends(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", seconds(0.01))
+    heard = threading.Event()
+
+    def progress(text: str) -> None:
+        said.append(text)
+        if "so far" in text:
+            heard.set()
+
+    with beating(progress, SystemClock(), "loading"):
+        assert heard.wait(5)
+    assert said[0] == "loading"
+    assert all(text.startswith("loading: 00:00 so far") for text in said[1:])

@@ -21,6 +21,7 @@ from harness.cluster.images.pull import (
     registries_answer,
     unpinned,
 )
+from harness.core.clock import SystemClock
 from harness.core.errors import ConfigError, ImageUnavailable
 
 from .conftest import FakeEngine
@@ -55,7 +56,7 @@ def test_our_own_pins_are_readable_and_name_every_role() -> None:
 def test_images_are_pulled_by_digest_and_named_by_tag(tmp_path: Path, engine: FakeEngine, said: list[str]) -> None:
     path = pins_at(tmp_path)
     full(path, engine)
-    refs = pull_images(read_pins(path), engine, said.append, path)
+    refs = pull_images(read_pins(path), engine, said.append, path, SystemClock())
     assert engine.pulled == [f"registry.example/{role}@{DIGEST}" for role in ROLES]
     assert refs["argocd"].reference == "registry.example/argocd:1"
     assert refs["argocd"].digest == DIGEST
@@ -66,9 +67,9 @@ def test_images_are_pulled_by_digest_and_named_by_tag(tmp_path: Path, engine: Fa
 def test_what_is_present_is_not_pulled_again(tmp_path: Path, engine: FakeEngine, said: list[str]) -> None:
     path = pins_at(tmp_path)
     full(path, engine)
-    pull_images(read_pins(path), engine, said.append, path)
+    pull_images(read_pins(path), engine, said.append, path, SystemClock())
     engine.pulled.clear()
-    pull_images(read_pins(path), engine, said.append, path)
+    pull_images(read_pins(path), engine, said.append, path, SystemClock())
     assert engine.pulled == []
 
 
@@ -76,7 +77,7 @@ def test_a_tag_with_other_content_is_pulled(tmp_path: Path, engine: FakeEngine, 
     path = pins_at(tmp_path)
     full(path, engine)
     engine.add("registry.example/argocd:1", content="made by somebody")
-    pull_images(read_pins(path), engine, said.append, path)
+    pull_images(read_pins(path), engine, said.append, path, SystemClock())
     assert f"registry.example/argocd@{DIGEST}" in engine.pulled
 
 
@@ -86,7 +87,7 @@ def test_an_unknown_digest_refuses_before_anything_is_pulled(
     path = pins_at(tmp_path, digest="null")
     assert unpinned(read_pins(path)) == list(ROLES)
     with pytest.raises(ImageUnavailable, match="drill images pin"):
-        pull_images(read_pins(path), engine, said.append, path)
+        pull_images(read_pins(path), engine, said.append, path, SystemClock())
     assert engine.pulled == []
 
 
@@ -95,7 +96,7 @@ def test_an_image_that_cannot_be_had_is_told_with_the_other_ways(
 ) -> None:
     path = pins_at(tmp_path)
     with pytest.raises(ImageUnavailable, match=r"(?s)registry\.example/node@.*no such host.*--images build"):
-        pull_images(read_pins(path), engine, said.append, path)
+        pull_images(read_pins(path), engine, said.append, path, SystemClock())
 
 
 def test_pinning_writes_digests_and_keeps_comments(tmp_path: Path, engine: FakeEngine, said: list[str]) -> None:
