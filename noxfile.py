@@ -78,7 +78,11 @@ def clean(session: nox.Session) -> None:
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Pin the dependencies anew, with hashes."""
-    session.install("uv")
-    for name, extra in (("drill", []), ("tests", ["--group", "test"]), ("lint", ["--group", "lint"])):
-        session.run("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header",
-                    "--no-emit-index-url", "--quiet", "pyproject.toml", *extra, "-o", f"requirements/{name}.txt")  # fmt: skip
+    session.install("--require-hashes", "-r", "requirements/nox.txt")
+    compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--quiet",
+                "--no-header", "--no-emit-index-url", *session.posargs)  # fmt: skip
+    ourselves = ("pyproject.toml", "--group", "build")
+    session.run(*compile_, *ourselves, "-o", "requirements/drill.txt")
+    session.run(*compile_, *ourselves, "--group", "test", "-o", "requirements/tests.txt")
+    session.run(*compile_, "pyproject.toml", "--group", "lint", "-o", "requirements/lint.txt")
+    session.run(*compile_, "--group", "nox", "-o", "requirements/nox.txt")
