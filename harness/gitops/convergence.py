@@ -19,7 +19,15 @@ from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, Provisi
 from harness.core.objects import Kind, Object, Ref, dig
 from harness.core.observation import Observation, State
 from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET, ArgoCd
-from harness.gitops.judgement import Judgement, errors, is_transport, judge_application, judge_object, needs_refresh
+from harness.gitops.judgement import (
+    Judgement,
+    at_revision,
+    errors,
+    is_transport,
+    judge_application,
+    judge_object,
+    needs_refresh,
+)  # fmt: skip
 from harness.gitops.plan import BootstrapPlan
 from harness.gitops.render import DesiredApplication, DesiredObject, desired_applications
 from harness.gitops.repo import ServedRepo
@@ -28,6 +36,7 @@ SETTLE = 3 * SECOND  # how long convergence has to hold: two reads, at least thi
 NUDGE_EVERY = 3 * SECOND
 PROVEN_AFTER = 10 * SECOND  # an error that outlives this and two forced refreshes is final
 _PROVEN_BY = 2
+_NEXT_SECOND, _BY_ITSELF = timedelta(seconds=1.02), timedelta(seconds=2.5)  # after the end of a sync
 
 
 class Platform(Protocol):
@@ -80,6 +89,8 @@ class _Fact:
         self.judgement = judgement
         if not judgement.met:
             self.moment = None
+            if judgement.unproven and self.unmet_ns is not None:
+                return  # not known to be otherwise: it may be true already
             self.unmet_ns = max(self.unmet_ns or 0, received_ns if received_ns is not None else asked_ns)
         elif self.moment is None:
             at = received_ns if received_ns is not None else asked_ns
@@ -230,6 +241,7 @@ class Converged:
         proven: set[str] = set()
         for kind, message in found.items():
             trouble = memory.troubles.setdefault((name, kind), _Trouble(message, now))
+            trouble.message = message
             if is_transport(message):
                 trouble.since_ns, trouble.refreshes = now, 0
             elif trouble.refreshes >= _PROVEN_BY and between_ns(trouble.since_ns, now) >= PROVEN_AFTER:
@@ -240,34 +252,44 @@ class Converged:
         troubles = [t for (name, _), t in memory.troubles.items() if name == app.name]
         if not self._nudge_wanted or not (troubles or needs_refresh(live, app)):
             return
-        due = memory.nudged_ns.get(app.name, -(10**18)) + int(NUDGE_EVERY.total_seconds() * 1e9)
-        boundary = self._seconds_to_boundary(live)
-        if now < due or boundary > 0:
-            self._wake_in(max(boundary, between_ns(now, due).total_seconds() if now < due else 0))
+        early = None if troubles else self._too_early(live, app)
+        last = memory.nudged_ns.get(app.name)
+        rest = (NUDGE_EVERY if early is None else SECOND) - between_ns(last, now) if last is not None else timedelta(0)
+        wait = max(rest, early or timedelta(0))
+        if wait > timedelta(0):
+            self._wake_in(wait)
             return
         memory.nudged_ns[app.name] = now
+        proving = [t for t in troubles if not is_transport(t.message)]
         try:
-            self.platform.engine.refresh(app.name, hard=bool(troubles))
+            self.platform.engine.refresh(app.name, hard=bool(proving))
         except (ApiUnreachable, ApiRefused, ProvisionFailed):
             return  # not there, or not answering: the next observation says so
         self.refreshes += 1
-        for trouble in troubles:
+        for trouble in proving:
             trouble.refreshes += 1
 
-    def _seconds_to_boundary(self, live: Object | None) -> float:
-        """Until the second in which the last sync ended is over: a comparison before that proves nothing."""
-        finished = dig(live, "status", "operationState", "finishedAt")
-        if not finished or finished != dig(live, "status", "reconciledAt"):
-            return 0.0
-        left = datetime.fromisoformat(finished) + timedelta(seconds=1.02) - self.platform.clock.utc()
-        return min(left.total_seconds(), 1.1)
+    def _too_early(self, live: Object | None, app: DesiredApplication) -> timedelta | None:
+        """Where only a comparison later than the last sync is wanted: how long to wait before asking for it.
 
-    def _wake_in(self, seconds: float) -> None:
+        One within the very second in which the sync ended proves nothing; and Argo CD compares by itself after a sync.
+        None: that is not what is wanted, or a nudge for it was not heard for a while.
+        """
+        finished = dig(live, "status", "operationState", "finishedAt")
+        reconciled = dig(live, "status", "reconciledAt")
+        if not finished or not reconciled or reconciled > finished or not at_revision(live, app):
+            return None
+        since = self.platform.clock.utc() - datetime.fromisoformat(finished)
+        if since > 2 * NUDGE_EVERY:
+            return None
+        return (_NEXT_SECOND if reconciled == finished else _BY_ITSELF) - since
+
+    def _wake_in(self, wait: timedelta) -> None:
         if self._timer is not None and self._timer.is_alive():
             return
         signal = self.signal
-        if signal is not None and seconds < 1:  # a waiter polls once a second anyhow
-            self._timer = threading.Timer(max(seconds, 0.02), signal.notify)
+        if signal is not None and wait < SECOND:  # a waiter polls once a second anyhow
+            self._timer = threading.Timer(wait.total_seconds(), signal.notify)
             self._timer.daemon = True
             self._timer.start()
 

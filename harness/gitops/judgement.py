@@ -45,6 +45,11 @@ class Judgement:
     def met(self) -> bool:
         return self.state is State.MET
 
+    @property
+    def unproven(self) -> bool:
+        """Everything else holds; only the proof that Argo CD looked late enough is outstanding."""
+        return self.item in ("stale", "refresh")
+
 
 _MET = Judgement(State.MET, "converged", "every item of the predicate", "converged")
 
@@ -55,8 +60,8 @@ def judge_application(app: Object | None, wanted: DesiredApplication, *, persist
     `persistent` holds the types of error conditions that survived forced refreshes: such an error is final (BROKEN).
     """
     if app is None:
-        return _pending("present", "the Application to exist", "it does not")
-    for judge in (_deleting, _spec, _error, _revision, _compared, _operation, _sync, _stale, _health, _resources):
+        return _pending("present", "the Application to exist", "the Application is missing")
+    for judge in (_deleting, _spec, _error, _revision, _compared, _operation, _sync, _health, _resources, _stale):
         found = judge(app, wanted, persistent)
         if found is not None:
             return found
@@ -88,8 +93,13 @@ def needs_refresh(app: Object | None, wanted: DesiredApplication) -> bool:
     if app is None or not dig(app, "status", "reconciledAt") or REFRESH in _annotations(app):
         return False
     if dig(app, "operation") is not None or dig(app, "status", "operationState", "phase") == "Running":
-        return tuple(_revisions(app)) != wanted.revisions
-    return tuple(_revisions(app)) != wanted.revisions or _stale(app, wanted, ()) is not None
+        return not at_revision(app, wanted)
+    return not at_revision(app, wanted) or _stale(app, wanted, ()) is not None
+
+
+def at_revision(app: Object | None, wanted: DesiredApplication) -> bool:
+    """Whether Argo CD has compared with the commit that is wanted."""
+    return app is not None and tuple(_revisions(app)) == wanted.revisions
 
 
 def errors(app: Object | None) -> dict[str, str]:
@@ -108,7 +118,7 @@ def is_transport(message: str) -> bool:
 
 def _deleting(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgement | None:
     if dig(app, "metadata", "deletionTimestamp"):
-        return _pending("present", "the Application to exist", "it is being deleted")
+        return _pending("present", "the Application to exist", "the Application is being deleted")
     return None
 
 
@@ -144,27 +154,42 @@ def _compared(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgem
     spec, compared = dig(app, "spec", default={}), dig(app, "status", "sync", "comparedTo", default={})
     for key in ("sources",) if spec.get("sources") else ("source",):
         if _pruned(spec.get(key)) != _pruned(compared.get(key)):
-            return _pending("compared", f"a comparison with the present spec.{key}", f"one with an older spec.{key}")
+            return _pending(
+                "compared", f"a comparison with the present spec.{key}", f"Argo CD compared with an older spec.{key}"
+            )
     if _pruned(spec.get("destination")) != _pruned(compared.get("destination")):
-        return _pending("compared", "a comparison with the present destination", "one with an older destination")
-    if REFRESH in _annotations(app):
-        return _pending("refresh", "the refresh that was asked for", "it is pending")
+        return _pending(
+            "compared", "a comparison with the present destination", "Argo CD compared with an older destination"
+        )
     return None
 
 
 def _operation(app: Object, wanted: DesiredApplication, _: Collection[str]) -> Judgement | None:
-    if dig(app, "operation") is not None:
+    state = dig(app, "status", "operationState", default={})
+    phase, message = state.get("phase"), _short(str(state.get("message") or ""))
+    if dig(app, "operation") is not None and phase in (None, "Succeeded"):
         return _pending("operation", "no operation under way", "a sync was requested")
-    phase = dig(app, "status", "operationState", "phase")
     if phase in (None, "Succeeded"):
         return None
-    message = _short(str(dig(app, "status", "operationState", "message", default="")))
     if _failed(app):
-        same = _operation_revisions(app) in (wanted.revisions, ())
-        # Retries are part of the operation: Failed means that they are used up, and Argo CD never tries a commit again.
-        state = State.BROKEN if same else State.PENDING
-        return Judgement(state, "operation", "a sync that succeeded", f"sync {phase}: {message}")
-    return _pending("operation", "a sync that succeeded", f"sync {phase}: {message}")
+        return _failure(app, wanted, f"sync {phase}: {message}")
+    # Between two attempts a sync is Running, and its message says why the last one failed.
+    item = "retrying" if state.get("retryCount") else "operation"
+    return _pending(item, "a sync that succeeded", f"sync {phase}: {message}")
+
+
+def _failure(app: Object, wanted: DesiredApplication, text: str) -> Judgement | None:
+    """A sync that ended badly, its retries used up (they are part of it). Argo CD never tries that commit again, and
+    one that ended before it had a result it tries again at no commit (alreadyAttemptedSync).
+
+    The failure of another commit does not matter where this one needs no sync at all: after the revert of a manifest
+    that never could be applied, Git and cluster agree, no sync runs, and the old failure stays on show for ever.
+    """
+    synced = _synced_revisions(app)
+    if synced != wanted.revisions and dig(app, "status", "sync", "status") == "Synced":
+        return None
+    state = State.BROKEN if synced in (wanted.revisions, ()) else State.PENDING
+    return Judgement(state, "operation", "a sync that succeeded", text)
 
 
 def _sync(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgement | None:
@@ -179,13 +204,16 @@ def _sync(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgement 
 
 
 def _stale(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgement | None:
+    if REFRESH in _annotations(app):
+        return _pending("refresh", "the refresh that was asked for", "a refresh is pending")
     finished = dig(app, "status", "operationState", "finishedAt")
     reconciled = dig(app, "status", "reconciledAt")
     if not reconciled:
-        return _pending("stale", "a comparison with Git", "none yet")
+        return _pending("stale", "a comparison with Git", "Argo CD has not compared it with Git yet")
     # RFC 3339 in UTC with whole seconds: text order is time order. Equal seconds prove nothing.
     if finished and not reconciled > finished:
-        return _pending("stale", f"a comparison after the sync ended ({finished})", f"the last one began {reconciled}")
+        actual = f"the last comparison began at {reconciled}, the sync ended at {finished}"
+        return _pending("stale", "a comparison with Git that began after the sync", actual)
     return None
 
 
@@ -220,14 +248,10 @@ def _revisions(app: Object) -> Iterable[str]:
     return [str(one)] if one else []
 
 
-def _operation_revisions(app: Object) -> tuple[str, ...]:
-    state = dig(app, "status", "operationState", default={})
-    for place in (dig(state, "syncResult", default={}), dig(state, "operation", "sync", default={})):
-        if place.get("revisions"):
-            return tuple(place["revisions"])
-        if place.get("revision"):
-            return (place["revision"],)
-    return ()
+def _synced_revisions(app: Object) -> tuple[str, ...]:
+    result = dig(app, "status", "operationState", "syncResult", default={})
+    one = result.get("revision")
+    return tuple(result.get("revisions") or ((one,) if one else ()))
 
 
 def _failed(app: Object) -> bool:

@@ -167,7 +167,7 @@ def test_everything_has_arrived(platform: FakePlatform) -> None:
 def test_nothing_is_there_yet(platform: FakePlatform) -> None:
     seen = Converged(platform).observe()
     assert (seen.state, seen.done, seen.total) == (State.PENDING, 0, 3)
-    assert seen.actual == "one: it does not"
+    assert seen.actual == "one: the Application is missing"
 
 
 def test_no_cluster_is_pending(platform: FakePlatform) -> None:
@@ -399,3 +399,53 @@ def test_what_a_view_has_to_watch(platform: FakePlatform) -> None:
 def test_the_latest_of_several_intervals() -> None:
     assert latest([Moment(1, 5), Moment(3, 4), Moment(None, 2)]) == Moment(3, 5)
     assert latest([Moment(None, 2)]) == Moment(None, 2)
+
+
+def test_waiting_for_proof_widens_the_interval(platform: FakePlatform) -> None:
+    clock, view = platform.clock, platform.view
+    platform.arrive()
+    probe = Converged(platform)
+    view.put(platform.application("one", sync={"status": "OutOfSync", "revision": platform.repo.head}))
+    probe.observe()
+    otherwise_ns = clock.now_ns()
+    clock.sleep(SECOND)
+    view.put(
+        platform.application("one", reconciledAt="2026-01-01T00:00:09Z")
+    )  # the very second in which the sync ended
+    assert not probe.observe().met
+    clock.sleep(SECOND)
+    view.put(platform.application("one"))
+    seen = probe.observe()
+    assert seen.met
+    assert (seen.not_before_ns, seen.at_ns) == (otherwise_ns, clock.now_ns())
+
+
+def test_why_a_sync_is_tried_again_and_again_is_told(platform: FakePlatform) -> None:
+    platform.arrive()
+    app = platform.application("one", operationState={
+        "phase": "Running", "retryCount": 2, "message": "StatefulSet is invalid: immutable. Retrying attempt #2",
+        "finishedAt": "2026-01-01T00:00:09Z",
+    })  # fmt: skip
+    app["operation"] = {"sync": {}}
+    platform.view.put(app)
+    platform.view.remove(API)
+    seen = Converged(platform).observe()
+    assert seen.state is State.PENDING
+    assert seen.actual == "one: sync Running: StatefulSet is invalid: immutable. Retrying attempt #2"
+
+
+def test_argo_cd_is_left_a_moment_to_compare_by_itself(platform: FakePlatform) -> None:
+    platform.arrive()
+    now = platform.clock.utc().replace(microsecond=0)
+    state = {"phase": "Succeeded", "finishedAt": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+             "syncResult": {"revision": platform.repo.head}}  # fmt: skip
+    before = (now - timedelta(seconds=4)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    platform.view.put(platform.application("one", operationState=state, reconciledAt=before))
+    probe = Converged(platform)
+    for _ in range(4):
+        probe.observe()
+        assert platform.engine.asked == []
+        platform.clock.sleep(0.6 * SECOND)
+    platform.clock.sleep(SECOND)
+    probe.observe()
+    assert platform.engine.asked == [("one", False)]

@@ -133,7 +133,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Object], None], str]] = {
     "no sync status": ("sync", put("status/sync/status", None), "Unknown"),
     "compared in the second of the sync": ("stale", put("status/reconciledAt", "2026-01-01T00:00:09Z"), "00:00:09Z"),
     "compared before the sync": ("stale", put("status/reconciledAt", "2026-01-01T00:00:08Z"), "00:00:08Z"),
-    "never compared": ("stale", put("status/reconciledAt", None), "none yet"),
+    "never compared": ("stale", put("status/reconciledAt", None), "not compared"),
     "progressing": ("health", put("status/health/status", "Progressing"), "Progressing"),
     "degraded": ("health", put("status/health/status", "Degraded"), "Degraded"),
     "no health": ("health", put("status/health", None), "Unknown"),
@@ -194,7 +194,8 @@ def test_generated_states_against_the_definition(
         app["operation"] = {"sync": {}}
     found = judge_application(app, WANTED)
     arrived_there = sync == "Synced" and health == "Healthy" and revision == NEW
-    settled = phase is None or (phase == "Succeeded" and reconciled > finished)
+    over = phase == "Succeeded" or (phase in ("Failed", "Error") and operated == OLD)
+    settled = phase is None or (over and reconciled > finished)
     assert found.met is (arrived_there and settled and not (error or refresh or requested))
     if found.state is State.BROKEN:
         assert phase in ("Failed", "Error")
@@ -235,10 +236,24 @@ def test_final_causes(names: list[str], persistent: tuple[str, ...], state: Stat
     assert judge_application(mutated(*names), WANTED, persistent=persistent).state is state
 
 
+def test_a_sync_that_ended_without_a_result_is_final_at_every_commit() -> None:
+    app = mutated("sync error", "out of sync")
+    del app["status"]["operationState"]["syncResult"]
+    app["status"]["operationState"]["operation"]["sync"]["revision"] = OLD
+    assert judge_application(app, WANTED).state is State.BROKEN
+
+
 def test_a_failed_sync_of_another_commit_is_not_final() -> None:
-    app = mutated("sync failed")
+    app = mutated("sync failed", "out of sync")
     app["status"]["operationState"]["syncResult"]["revision"] = OLD
     assert judge_application(app, WANTED).state is State.PENDING
+
+
+def test_a_failed_sync_of_another_commit_is_forgotten_where_this_one_needs_none() -> None:
+    # Seen live: a manifest the API refuses, reverted. Nothing was applied, so nothing is synced again.
+    app = mutated("sync failed")
+    app["status"]["operationState"]["syncResult"]["revision"] = OLD
+    assert judge_application(app, WANTED).met
 
 
 def test_a_failed_sync_says_why_and_not_that_it_is_not_tried_again() -> None:
