@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -10,7 +12,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests"]
 
 # nox gives a child 0.3 s after Ctrl-C by default. Taking down a cluster needs longer, and must not be cut short.
-TEARDOWN = {"interrupt_timeout": 180.0, "terminate_timeout": 60.0}
+TEARDOWN: dict[str, Any] = {"interrupt_timeout": 180.0, "terminate_timeout": 60.0}
 
 
 def _install(session: nox.Session, requirements: str) -> None:

@@ -21,7 +21,7 @@ def test_scaled_deployment_with_self_heal_off(drill: Drill, platform: Platform) 
 
 @pytest.mark.drill(blast_radius="cluster", twin_of="test_cluster_is_rebuilt_from_git_alone")
 def test_cluster_loss_with_a_manifest_missing(drill: Drill, platform: Platform) -> None:
-    """With a manifest missing from Git when the cluster is rebuilt, the drill names the object that did not come back."""
+    """With a manifest missing from Git when the cluster is rebuilt, the drill names the object that is missing."""
     lost = LoseManifest(platform, "apps/cortex-dev/code-formatter-service.yaml")
     with drill.sabotage(lost, expect="everything in Git came back", naming=lost.names):
         test_cluster_loss.test_cluster_is_rebuilt_from_git_alone(drill, platform)
