@@ -22,7 +22,7 @@ from urllib.parse import urlparse
 
 from harness.cluster import labels
 from harness.cluster.docker import Container, Docker
-from harness.cluster.images import ImageSet, cache_folder
+from harness.cluster.images import FLAVOUR_K3S, ImageSet, cache_folder
 from harness.cluster.k3d import Creation, K3d
 from harness.cluster.kube import KubeApi
 from harness.cluster.live import LiveView
@@ -139,8 +139,9 @@ class Clusters:
         self.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.owner = labels.Owner.me()
         self.k3d = K3d(
-            self.images.k3d, tools_image=self.images.tools.reference, scratch=self.run_dir, clock=self.clock
-        )
+            self.images.k3d, tools_image=self.images.tools.reference, scratch=self.run_dir, clock=self.clock,
+            fix_cgroups=self.images.flavour == FLAVOUR_K3S,
+        )  # fmt: skip
         firewall = Firewall(host_tools(self.docker, self.images.node.reference))
         self.networks = Networks(
             self.docker, firewall, run_id=self.run_id, owner=self.owner, clock=self.clock,
@@ -148,7 +149,11 @@ class Clusters:
         )  # fmt: skip
 
     def make_network(self) -> Network:
-        """A network of this run, closed unless egress was allowed. Raises UnsafeTarget, ProvisionFailed."""
+        """A network of this run, closed unless egress was allowed.
+
+        Raises EnvironmentUnfit for a k3d that is not supported, UnsafeTarget, ProvisionFailed.
+        """
+        self.k3d.require_supported()
         network = self.networks.make("allow" if self.egress_allowed else "deny")
         self._open_networks.append(network)
         return network

@@ -92,11 +92,16 @@ class K3d:
 
     def __init__(
         self, binary: Path, *, tools_image: str, scratch: Path, run: Runner = proc.run, clock: Clock | None = None,
-        start: Callable[..., Any] = proc.start,
+        start: Callable[..., Any] = proc.start, fix_cgroups: bool = True,
     ) -> None:  # fmt: skip
-        """`scratch`: a private folder of the run, k3d's idea of a home, so that it edits nothing in the user's."""
+        """`scratch`: a private folder of the run, k3d's idea of a home, so that it edits nothing in the user's.
+
+        `fix_cgroups`: on cgroup v2, let k3d wrap the node's entrypoint (official k3s needs it; a server then drains on
+        `docker stop`). Nodes built here see to cgroups themselves.
+        """
         self.binary, self._scratch, self._run, self._start = binary, scratch, run, start
         self._tools_image, self._clock = tools_image, clock or SystemClock()
+        self._fixes = {"K3D_FIX_DNS": "0", "K3D_FIX_MOUNTS": "0", **({} if fix_cgroups else {"K3D_FIX_CGROUPV2": "0"})}
 
     def version(self) -> tuple[int, int, int] | None:
         """This k3d's version, None if it has none."""
@@ -168,7 +173,7 @@ class K3d:
         docker = os.environ.get("DOCKER_CONFIG") or str(Path(os.environ.get("HOME", "/root")) / ".docker")
         return {
             "HOME": str(home), "XDG_CONFIG_HOME": str(home), "KUBECONFIG": str(home / "kubeconfig"),
-            "DOCKER_CONFIG": docker, "K3D_IMAGE_TOOLS": self._tools_image, "K3D_FIX_DNS": "0", "K3D_FIX_MOUNTS": "0",
+            "DOCKER_CONFIG": docker, "K3D_IMAGE_TOOLS": self._tools_image, **self._fixes,
         }  # fmt: skip
 
     def _call(self, *argv: str, timeout: timedelta) -> proc.Completed:

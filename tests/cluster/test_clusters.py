@@ -7,8 +7,12 @@ import os
 import secrets
 import stat
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from harness.cluster.docker import Docker
 from harness.cluster.images import ImageRef, ImageSet, ImageSource, cache_folder, prepare
 from harness.cluster.network import Network
 from harness.cluster.nodes import NodeView
+from harness.cluster.readiness import probing_pod
 from harness.core.clock import SystemClock
 from harness.core.errors import ApiUnreachable, CommandFailed, ConfigError, ProvisionFailed, UnsafeTarget
 from harness.core.profile import FAST
@@ -40,6 +45,9 @@ class FakeK3d:
 
     def __init__(self, docker: FakeEngine, fails: bool = False) -> None:
         self.docker, self.fails, self.deleted = docker, fails, list[str]()
+
+    def require_supported(self) -> None:
+        return
 
     def delete(self, name: str) -> None:
         self.deleted.append(name)
@@ -286,6 +294,9 @@ def test_a_cluster_is_made_closed_proved_ready_and_gone_without_a_trace(
     assert server.mounted("/var/lib/rancher/k3s")
     for container_ in cluster.containers():
         assert reach(container_.pid, world) == "ConnectionRefusedError 111", "a node must not reach the world"
+    with git_server(cluster.network.gateway) as address:
+        assert from_pod(cluster, f"http://{address}/") == "served", "a pod must reach the Git server"
+    assert "connection refused" in from_pod(cluster, f"http://{world}:7000/"), "a pod must not reach the world"
     impostor = Clusters(live.docker, live.images, "someone", live.run_dir / "x", live.clock, live.journal)
     with pytest.raises(UnsafeTarget, match="not ours"):
         impostor.create(spec)
@@ -297,6 +308,44 @@ def test_a_cluster_is_made_closed_proved_ready_and_gone_without_a_trace(
     assert again.uid != cluster.uid
     live.destroy(again)
     assert state(home) == before, "the user's home must be as it was"
+
+
+@contextmanager
+def git_server(gateway: str) -> Iterator[str]:
+    """Something that answers on the host's own address."""
+    server = HTTPServer((gateway, 0), Served)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"{gateway}:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+class Served(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"served")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+def from_pod(cluster: Cluster, url: str) -> str:
+    """What a pod of the cluster gets from `url`: the body, or why there is none."""
+    name, pods = f"get-{secrets.token_hex(3)}", cluster.api.kind("v1", "Pod")
+    pod = probing_pod(name, "drill/sample:1")
+    pod["spec"]["containers"][0]["args"] = ["get", "-timeout", "5s", url]
+    cluster.api.create(pod)
+    for _ in range(300):
+        found = cluster.api.get(pods, name, "default") or {}
+        if found.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            break
+        time.sleep(0.2)
+    line = cluster.api.logs("default", name).strip()
+    return line.partition(" ")[2]  # the time goes first
 
 
 def assert_no_token_in(live: Clusters, cluster: Cluster) -> None:

@@ -42,7 +42,8 @@ class Tool:
 
 
 def tool(tmp_path: Path, run: Any, start: Any = None) -> K3d:
-    return K3d(Path("/opt/k3d"), tools_image="drill/pause:1", scratch=tmp_path, run=run, start=start or (lambda *_: None))
+    start = start or (lambda *_: None)
+    return K3d(Path("/opt/k3d"), tools_image="drill/pause:1", scratch=tmp_path, run=run, start=start)
 
 
 def recorded(name: str) -> tuple[int, str, str]:
@@ -124,6 +125,17 @@ def test_the_child_sees_no_home_of_the_users(tmp_path: Path, monkeypatch: pytest
     assert "K3D_FIX_DNS" not in os.environ
 
 
+@pytest.mark.parametrize(("wanted", "value"), [(True, None), (False, "0")])
+def test_nodes_that_see_to_cgroups_themselves_keep_their_entrypoint(
+    tmp_path: Path, wanted: bool, value: str | None
+) -> None:
+    run = Tool()
+
+    K3d(Path("/k3d"), tools_image="x", scratch=tmp_path, run=run, fix_cgroups=wanted).delete("dr-x")
+
+    assert run.environments[-1].get("K3D_FIX_CGROUPV2") == value
+
+
 def test_the_kubeconfig_is_private_and_never_in_an_error(tmp_path: Path) -> None:
     path = tmp_path / "run" / "kubeconfig"
 
@@ -194,7 +206,8 @@ def test_a_creation_that_never_ends_is_killed(tmp_path: Path, monkeypatch: pytes
 def test_a_node_is_added_with_our_labels(tmp_path: Path) -> None:
     run = Tool()
 
-    tool(tmp_path, run).node_create("extra", cluster="dr-x", role="agent", image="drill/node:1", labels={"drill.run": "r"})
+    labels = {"drill.run": "r"}
+    tool(tmp_path, run).node_create("extra", cluster="dr-x", role="agent", image="drill/node:1", labels=labels)
 
     assert run.calls[-1][1:7] == ["node", "create", "extra", "--cluster=dr-x", "--role=agent", "--image=drill/node:1"]
     assert "--runtime-label=drill.run=r" in run.calls[-1]
