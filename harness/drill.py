@@ -258,15 +258,15 @@ class Drill:
                           done=seen.done, total=seen.total, left_s=left.total_seconds())  # fmt: skip
 
     def _placed(self, detail: Mapping[str, Any]) -> dict[str, Any]:
-        """`detail` with its monotonic moments (`*_ns`, alone or by name) as places on the timeline (`*_us`)."""
+        """`detail` with its monotonic moments (`*_ns`, alone or by name) as microseconds on the timeline."""
         placed: dict[str, Any] = {}
         for key, value in detail.items():
             if not key.endswith("_ns"):
                 placed[key] = value
             elif isinstance(value, Mapping):
-                placed[f"{key[:-3]}_us"] = {name: self._us(ns) for name, ns in value.items()}
+                placed[key[:-3]] = {name: self._us(ns) for name, ns in value.items()}
             else:
-                placed[f"{key[:-3]}_us"] = self._us(value)
+                placed[key[:-3]] = self._us(value)
         return placed
 
     def _us(self, monotonic_ns: int) -> int:

@@ -109,6 +109,8 @@ class Session:
             found.tainted = ""
         if not found.alive:
             found.start()
+        self.facts["deviations"] = [str(deviation) for deviation in found.engine.deviations]
+        self.folder.write_run(self.facts)
         return found
 
     def _make(self) -> Platform:
@@ -188,6 +190,8 @@ class Session:
                 self._platform.tainted = f"drill {drill.name} did not end well"
 
     def _finish(self, drill: Drill, folder: DrillFolder) -> None:
+        if drill.tainted and self._platform is not None:
+            self._platform.tainted = self._platform.tainted or drill.tainted
         verdict = drill.verdict or Verdict.INCONCLUSIVE
         self.verdicts[drill.name] = verdict
         drill.timeline.add("drill.ended", drill.name, verdict=verdict.value)

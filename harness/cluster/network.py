@@ -272,9 +272,13 @@ def routes_lock(state: Path) -> Iterator[None]:
 
 
 def _rules(network: Network, mark: str) -> tuple[tuple[str, ...], ...]:
-    """By bridge, which also catches pod addresses that were never translated; and by range."""
+    """By bridge, which also catches pod addresses that were never translated; and by range.
+
+    The range rule spares what stays on the bridge: with bridge-nf-call-iptables, a node that talks to a pod on another
+    node (an API server proxying to a Service) passes here too, with a destination outside the subnet.
+    """
     tail = ("-m", "comment", "--comment", mark, "-j", "REJECT")
     return (
         ("-i", network.bridge, "!", "-o", network.bridge, *tail),
-        ("-s", network.subnet, "!", "-d", network.subnet, *tail),
+        ("-s", network.subnet, "!", "-o", network.bridge, *tail),
     )

@@ -128,8 +128,7 @@ class Platform:
     def _install_engine(self) -> ArgoCd:
         engine = ArgoCd(self.api, clock=self.clock)
         sets = self.plan.has_application_sets(self.repo)
-        for deviation in engine.install(self.images, self.profile, settings=self.plan.settings, application_sets=sets):
-            self.journal.add("deviation", "argocd", text=str(deviation))
+        engine.install(self.images, self.profile, settings=self.plan.settings, application_sets=sets)
         self._view = LiveView(self.api, self._kinds(), clock=self.clock, on_gap=self._gap).start()
         probe = engine.ready(self._view)
         ready = until(probe, within=ENGINE_PATIENCE, clock=self.clock, on_change=self._changed, on_beat=self._beat)
@@ -144,7 +143,11 @@ class Platform:
         return (*own.values(), *(self.api.kind(group, kind) for group, kind in sorted(wanted)))
 
     def _gap(self, gap: Gap) -> None:
-        self.journal.add("gap", str(gap.kind), text=str(gap))
+        if gap.end_ns is None:
+            return  # told again when it ends; one that never ends shows as an outage of the API
+        line = self.journal.timeline
+        begin, end = (line.moment(ns) // timedelta(microseconds=1) for ns in (gap.start_ns, gap.end_ns))
+        line.add("gap", str(gap.kind), start_us=begin, end_us=end, reason=gap.reason)
 
     def _changed(self, seen: Observation) -> None:
         self.journal.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected,

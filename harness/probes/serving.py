@@ -37,7 +37,7 @@ class _Answers:
             return Observation(State.PENDING, self.subject, expected, str(error).splitlines()[0][:160], asked)
         self.first_ns = self.first_ns or clock.now_ns()
         return Observation(State.MET, self.subject, expected, f"answered: {answer.strip()[:60]}", self.first_ns,
-                           self.last_failure_ns, detail={"first_answer_ns": self.first_ns})  # fmt: skip
+                           self.last_failure_ns, detail={"answers_ns": {self.service: self.first_ns}})  # fmt: skip
 
 
 def answers(platform: Platform, service: str, path: str = "/healthz") -> Probe:

@@ -126,7 +126,7 @@ def test_a_network_is_closed_before_it_exists_and_opened_with_its_removal(tmp_pa
 
     assert len(host.rules) == 3
     assert all("drill:r1:here/1/2" in rule for rule in host.rules[:2])
-    assert ["-s", network.subnet, "!", "-d", network.subnet] == host.rules[0][:5]
+    assert ["-s", network.subnet, "!", "-o", network.bridge] == host.rules[0][:5]
     assert ["-i", network.bridge, "!", "-o", network.bridge] == host.rules[1][:5]
     assert len(host.routes) == 2
     ours.verify(network)
