@@ -34,6 +34,7 @@ _GIB = 1024**3
 _LOCK_PATIENCE = 45 * MINUTE
 _GO_PATIENCE = 40 * MINUTE
 _PROXY_REMEDY = "see that the Go module proxy (go env GOPROXY) is reachable and the disk not full, and run again"
+_SHARED = 1.7  # a recipe says how long a Go build takes alone; two at once on two cores take longer each
 _NEEDED_DISK = 12 * _GIB  # sources, compiler caches, roots and images of a first build
 
 
@@ -162,7 +163,8 @@ class Builder:
 
         def add(name: str, lane: str, expected: float, action: Callable[[], None], needs: Iterable[str] = ()) -> None:
             known = past.get(name)
-            duration = float(known) if isinstance(known, int | float) else expected
+            guess = expected * (_SHARED if lane == "go" and lanes()["go"] > 1 else 1)
+            duration = float(known) if isinstance(known, int | float) else guess
             stages.append(Stage(name, lane, seconds(duration), action, frozenset(needs)))
 
         for name in sorted(missing.artefacts):
