@@ -19,7 +19,8 @@ REMOTE = 10 * MINUTE  # deadline of a clone
 NAME, EMAIL = "drill", "drill@localhost"
 
 # Nothing of the user's or the system's settings may change what a scratch repository does: no hooks, no signing, no
-# line ending conversion, no automatic gc in the middle of a fetch. safe.directory is only honoured from a global file.
+# line ending conversion, no automatic gc in the middle of a fetch; and a scratch copy needs not survive a power cut.
+# safe.directory is only honoured from a global file.
 _CONFIG = f"""[user]
 \tname = {NAME}
 \temail = {EMAIL}
@@ -29,6 +30,8 @@ _CONFIG = f"""[user]
 \thooksPath = /dev/null
 \tautocrlf = false
 \tquotePath = false
+\tfsync = none
+\tlooseCompression = 0
 [commit]
 \tgpgSign = false
 [gc]

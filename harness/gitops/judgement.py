@@ -167,7 +167,7 @@ def _compared(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgem
 def _operation(app: Object, wanted: DesiredApplication, _: Collection[str]) -> Judgement | None:
     state = dig(app, "status", "operationState", default={})
     phase, message = state.get("phase"), _short(str(state.get("message") or ""))
-    if dig(app, "operation") is not None and phase in (None, "Succeeded"):
+    if dig(app, "operation") is not None and phase in (None, "Succeeded", "Failed", "Error"):
         return _pending("operation", "no operation under way", "a sync was requested")
     if phase in (None, "Succeeded"):
         return None

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
@@ -248,6 +249,7 @@ def _relay(output: IO[bytes], handler: _Handler) -> None:
     handler.wfile.write(b"0\r\n\r\n")
 
 
+@cache
 def check_git() -> None:
     """Raises ToolMissing unless git and its http-backend are there."""
     if proc.which("git") is None:

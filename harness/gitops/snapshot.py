@@ -54,7 +54,7 @@ def take(source: Path | str, scratch: Path, revision: str | None) -> Copy:
     git = Git(scratch / name, env)
     if git.directory.exists():
         raise ConfigError("a fresh scratch folder", f"{git.directory}", "give every run its own")
-    git.run("init", "--bare", "--quiet", "--initial-branch=main", str(git.directory), cwd=scratch)
+    git.run("init", "--bare", "--quiet", "--template=", "--initial-branch=main", str(git.directory), cwd=scratch)
     if path is None:
         return _from_remote(git, name, text, revision)
     if _is_repository(path):
