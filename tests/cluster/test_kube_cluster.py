@@ -18,7 +18,7 @@ from harness.cluster.kube import KubeApi, Object, Ref
 from harness.cluster.live import LiveView
 from harness.core.clock import SECOND, SystemClock
 from harness.core.drift import compare, inventory
-from harness.core.errors import ApiRefused
+from harness.core.errors import ApiRefused, CommandFailed
 from harness.core.profile import FAST
 from harness.core.timeline import Journal, Timeline
 
@@ -54,9 +54,11 @@ def view(api: KubeApi) -> Iterator[LiveView]:
 
 def soon(condition: Callable[[], object], within: float) -> bool:
     deadline = time.monotonic() + within
-    while time.monotonic() < deadline and not condition():
+    while time.monotonic() < deadline:
+        if condition():
+            return True
         time.sleep(0.02)
-    return bool(condition())
+    return False
 
 
 def stack(image: str) -> list[Object]:
@@ -102,12 +104,9 @@ def test_a_stack_is_applied_rolls_out_answers_and_can_be_entered(
         api.exec(NAMESPACE, "absent", ["/sample"])
     assert "listening" in api.logs(NAMESPACE, name)
 
-    kinds = [api.kind_of(o) for o in objects]
-    before = inventory(o for kind in kinds for o in api.list(kind).items)
-    after = inventory(
-        o for kind in kinds for o in api.apply_many(objects, namespace=NAMESPACE) if o["kind"] == kind.kind
-    )
-    assert not compare({r: o for r, o in before.items() if r in after}, after).sentences(), "applied twice is no drift"
+    before, after = inventory(applied), inventory(api.apply_many(objects, namespace=NAMESPACE))
+    assert len(before) == len(objects)
+    assert compare(before, after).sentences() == (), "applied twice is no drift"
 
 
 def test_a_write_is_delivered_promptly_with_its_writer(api: KubeApi, view: LiveView) -> None:
@@ -126,13 +125,22 @@ def test_a_write_is_delivered_promptly_with_its_writer(api: KubeApi, view: LiveV
     assert soon(lambda: view.history(ref)[-1].deleted, 5)
 
 
+def paused(docker: Docker, container: str) -> bool:
+    """Pause; the kernel's freezer gives up ("unable to freeze") while the container is starting processes."""
+    try:
+        docker.pause(container)
+    except CommandFailed:
+        return False
+    return True
+
+
 def test_a_paused_server_is_noticed_and_so_is_its_return(
     made: tuple[Cluster, str], api: KubeApi, view: LiveView
 ) -> None:
     server = made[0].nodes()[0].container
     assert view.gaps == ()
     docker = made[0].docker
-    docker.pause(server)
+    assert soon(lambda: paused(docker, server), 20)
     try:
         assert soon(lambda: not view.answering, 5)
         assert soon(lambda: len([g for g in view.gaps if g.end_ns is None]) == len(view.kinds), 10)
@@ -151,7 +159,6 @@ def test_a_paused_server_is_noticed_and_so_is_its_return(
 
 def test_the_kubeconfig_and_what_is_made_of_it_are_private(made: tuple[Cluster, str]) -> None:
     folder: Path = made[0].kubeconfig.parent
-    exposed = [
-        p for p in folder.iterdir() if p.is_file() and b"PRIVATE KEY" in p.read_bytes() and p.stat().st_mode & 0o77
-    ]
-    assert exposed == []
+    keys = [p for p in folder.iterdir() if p.is_file() and b"PRIVATE KEY" in p.read_bytes()]
+    assert keys, "the client's key is written beside the kubeconfig"
+    assert [p for p in keys if p.stat().st_mode & 0o77] == []
