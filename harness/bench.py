@@ -53,7 +53,14 @@ class Series:
         if not self.values:
             return (self.name, "-", "not measured", "", self.goal, self.note)
         spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
-        return (self.name, str(len(self.values)), f"{median(self.values):.3g} {self.unit}", spread, self.goal, self.note)
+        return (
+            self.name,
+            str(len(self.values)),
+            f"{median(self.values):.3g} {self.unit}",
+            spread,
+            self.goal,
+            self.note,
+        )
 
 
 class Bench:
@@ -73,7 +80,13 @@ class Bench:
         series("ratio", "plain script / drill, medians of this run", "x", ">= 1.5")
         series("heal", "drift accepted, to heal accepted, first on a revision", "s", "median <= 1")
         series("resolution", "resolution of that", "ms", "<= 20")
-        series("share", "harness CPU time / wall time of a rebuild", "%", "<= 5", "CPU of this process, an upper bound of its own share")
+        series(
+            "share",
+            "harness CPU time / wall time of a rebuild",
+            "%",
+            "<= 5",
+            "CPU of this process, an upper bound of its own share",
+        )
         series("memory", "harness peak memory", "MB", "<= 200")
         series("collect", "pytest scenarios --collect-only", "s", "<= 1")
 
@@ -116,7 +129,7 @@ class Bench:
         self._series["resolution"].values.append(time.resolution.total_seconds() * 1000)
 
     def plain_cycles(self, platform: Platform, times: int) -> None:
-        """The same loss and rebuild by the plain script: the same name, configuration, network, images and repository."""
+        """The same loss and rebuild by the plain script: the same name, network, images and repository."""
         private = self.session.folder.path / "private"
         cluster, clusters = platform.let_go(), platform.clusters
         marks = labels.labels(self.session.run_id, clusters.owner, self.clock.utc())
@@ -127,11 +140,20 @@ class Bench:
         objects = fit(platform.images.argocd_manifests, asis)[0]
         write_text(manifests, yaml.safe_dump_all(objects))
         write_text(root, yaml.safe_dump_all(platform.plan.root_objects(platform.repo)))
-        argv = [str(fixtures_folder() / "bench" / "plain.sh"), cluster.name, str(config), str(manifests), str(root),
-                f"k3d-{cluster.name}-server-0", "600"]  # fmt: skip
+        argv = [
+            str(fixtures_folder() / "bench" / "plain.sh"),
+            cluster.name,
+            str(config),
+            str(manifests),
+            str(root),
+            f"k3d-{cluster.name}-server-0",
+            "600",
+        ]
         try:
             for _ in range(times):
-                done = run(argv, timeout=15 * MINUTE, env={**clusters.k3d.environment(), "K3D": str(clusters.k3d.binary)})
+                done = run(
+                    argv, timeout=15 * MINUTE, env={**clusters.k3d.environment(), "K3D": str(clusters.k3d.binary)}
+                )
                 self.series("plain").values.append(float(done.stdout.strip().splitlines()[-1]))
         finally:
             clusters.k3d.delete(cluster.name)
@@ -141,7 +163,10 @@ class Bench:
     def collect(self, times: int) -> None:
         """Collection alone, in a fresh interpreter each time."""
         for _ in range(times):
-            done = run([sys.executable, "-m", "pytest", "scenarios", "--collect-only", "-q", "-p", "no:cacheprovider"], timeout=MINUTE)
+            done = run(
+                [sys.executable, "-m", "pytest", "scenarios", "--collect-only", "-q", "-p", "no:cacheprovider"],
+                timeout=MINUTE,
+            )
             self._series["collect"].values.append(done.elapsed.total_seconds())
 
     def finish(self) -> str:
@@ -150,8 +175,13 @@ class Bench:
         self._series["memory"].values.append(peak)
         rows = [("figure", "n", "median", "spread", "goal", "note"), *(s.row() for s in self._series.values())]
         text = _table(rows)
-        write_json(self.session.folder.path / "bench.json",
-                   {key: {"name": s.name, "unit": s.unit, "goal": s.goal, "values": s.values} for key, s in self._series.items()})  # fmt: skip
+        write_json(
+            self.session.folder.path / "bench.json",
+            {
+                key: {"name": s.name, "unit": s.unit, "goal": s.goal, "values": s.values}
+                for key, s in self._series.items()
+            },
+        )
         write_text(self.session.folder.path / "bench.txt", text)
         return text
 
@@ -176,7 +206,12 @@ def _phase_s(history: History, name: str) -> float:
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows) + "\n"
+    return (
+        "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
+        + "\n"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -189,8 +224,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     clock = SystemClock()
     say: Callable[[str], object] = lambda text: sys.stdout.write(text + "\n")  # noqa: E731
-    options = Options(repo=str(sample_repository()), images=chosen.images, timing="fast", reports=chosen.reports.absolute(),
-                      worker="bench", command_line=shlex.join(["bench", *(argv or sys.argv[1:])]))  # fmt: skip
+    options = Options(
+        repo=str(sample_repository()),
+        images=chosen.images,
+        timing="fast",
+        reports=chosen.reports.absolute(),
+        worker="bench",
+        command_line=shlex.join(["bench", *(argv or sys.argv[1:])]),
+    )
     session = Session(options, clock=clock, listeners=(_progress(say),))
     bench = Bench(session, clock)
     try:

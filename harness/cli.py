@@ -34,8 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="drill", description="Would Git really bring this cluster back?", epilog=_EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="drill",
+        description="Would Git really bring this cluster back?",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -48,9 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     images = command("images", _images, "prepare the images that drills need")
     images.add_argument("--images", default="auto", help="auto, pull, build or bundle (default: auto)")
     images.add_argument(
-        "verb", nargs="?", choices=["prepare", "pin"], default="prepare",
+        "verb",
+        nargs="?",
+        choices=["prepare", "pin"],
+        default="prepare",
         help="prepare (default), or pin: write the digests of the official images into fixtures/images/pins.yaml",
-    )  # fmt: skip
+    )
     command("clean", _clean, "remove what runs that are gone have left behind; nothing else")
     bundle = command("bundle", _bundle, "one file with every image, for machines without a registry")
     bundle.add_argument("verb", choices=["create", "load"])
@@ -123,4 +130,3 @@ def _report(arguments: argparse.Namespace) -> int:
     _say(summary.table)
     _say(f"report: {summary.page}")
     return int(ExitCode.OK)
-

@@ -1,6 +1,6 @@
 """What to keep when a drill did not end well, before anything is taken down.
 
-Here belongs collecting: node logs, pods, events, Applications. Each source may fail on its own; what could not be had is
+Here belongs collecting: node logs, pods, events, Applications. Each may fail on its own; what could not be had is
 said in a line. This is one of the three places with a broad `except`: a dead API must not cost the rest.
 """
 
@@ -46,7 +46,9 @@ def collect(platform: Platform, folder: Path) -> list[str]:
 
 
 def _sources(platform: Platform) -> list[tuple[str, Callable[[], str]]]:
-    sources: list[tuple[str, Callable[[], str]]] = [("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))]
+    sources: list[tuple[str, Callable[[], str]]] = [
+        ("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))
+    ]
     if not platform.alive:
         return sources
     cluster = platform.cluster
@@ -56,8 +58,12 @@ def _sources(platform: Platform) -> list[tuple[str, Callable[[], str]]]:
 
     for node in cluster.nodes():
         sources.append((f"node-{node.name}.log", lambda n=node: cluster.docker.logs(n.container, tail=_LOG_TAIL)))  # type: ignore[misc]
-    sources += [("pods.json", listing("", "Pod")), ("events.json", listing("", "Event")), ("nodes.json", listing("", "Node")),
-                ("applications.json", listing("argoproj.io", "Application"))]  # fmt: skip
+    sources += [
+        ("pods.json", listing("", "Pod")),
+        ("events.json", listing("", "Event")),
+        ("nodes.json", listing("", "Node")),
+        ("applications.json", listing("argoproj.io", "Application")),
+    ]
     return sources
 
 

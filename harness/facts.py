@@ -39,8 +39,11 @@ def _version(name: str) -> str:
 
 def tool_versions(k3d: Path) -> dict[str, str]:
     """What the commands we use say of themselves."""
-    asked = {"git": ["git", "--version"], "docker": ["docker", "version", "--format", "{{.Client.Version}} / {{.Server.Version}}"],
-             "k3d": [str(k3d), "version"]}  # fmt: skip
+    asked = {
+        "git": ["git", "--version"],
+        "docker": ["docker", "version", "--format", "{{.Client.Version}} / {{.Server.Version}}"],
+        "k3d": [str(k3d), "version"],
+    }
     found = {}
     for tool, argv in asked.items():
         try:

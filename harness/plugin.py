@@ -7,6 +7,7 @@ collection stays fast and touches nothing.
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -30,8 +31,11 @@ MARKER = (
     "drill(blast_radius, objective=None, twin_of=None): a disaster-recovery drill; blast_radius is namespace, node or "
     "cluster; objective is a timedelta; twin_of names the scenario whose sabotaged twin this is"
 )
-EXIT_CODES = """drill exit codes: 0 every promise held; 1 a promise was broken (REFUTED); 2 interrupted; 4 bad usage (option,
-scenario, repository); 5 no scenario selected; 11 harness or environment trouble (INCONCLUSIVE); 12 refused for safety."""
+EXIT_CODES = (
+    "drill exit codes: 0 every promise held; 1 a promise was broken (REFUTED); 2 interrupted; 4 bad usage (option, "
+    "scenario, repository); 5 no scenario selected; 11 harness or environment trouble (INCONCLUSIVE); "
+    "12 refused for safety."
+)
 SESSION = pytest.StashKey["Session"]()
 OUTCOMES = pytest.StashKey[list[BaseException]]()
 
@@ -43,14 +47,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--rev", metavar="REV", help="branch, tag or commit of it (default: its HEAD, with uncommitted changes)")
     add("--images", default="auto", metavar="SOURCE", help="auto, pull, build or bundle (default: auto)")
     add("--bundle", metavar="FILE", help="the bundle for --images bundle")
-    add("--timing", default="default", metavar="PROFILE",
-        help="timing profile: default (upstream's own settings) or fast (default: default)")  # fmt: skip
+    add(
+        "--timing",
+        default="default",
+        metavar="PROFILE",
+        help="timing profile: default (upstream's own settings) or fast (default: default)",
+    )
     add("--agents", type=int, default=2, help="agent nodes of a cluster (default: 2)")
     add("--servers", type=int, default=1, help="server nodes of a cluster (default: 1)")
     add("--keep-cluster", default="never", metavar="WHEN", help="never, on-failure or always (default: never)")
-    add("--egress", default="deny", metavar="deny|allow", help="may the cluster reach beyond this machine (default: deny)")
+    add(
+        "--egress",
+        default="deny",
+        metavar="deny|allow",
+        help="may the cluster reach beyond this machine (default: deny)",
+    )
     add("--provision", action="store_true", help="where no Docker engine answers (root, Debian or Ubuntu): install one")
-    add("--require-runtime", action="store_true", help="fail instead of skip where no Docker engine answers (CI)")
+    add("--require-runtime", action="store_true", help="tests marked cluster: fail instead of skip without Docker (CI)")
     add("--reports", default="reports", metavar="DIR", help="where run folders are written (default: reports)")
 
 
@@ -69,6 +82,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 blast_radius(str(mark.kwargs.get("blast_radius", "")))
             except ConfigError as error:
                 raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A wrong option ends the run before anything is touched, also before the first fixture."""
+    config = session.config
+    if config.option.collectonly or not any(item.get_closest_marker("drill") for item in session.items):
+        return
+    try:
+        _options(config).checked()
+    except HarnessError as error:
+        pytest.exit(f"drill: {error}", returncode=int(error.exit_code))
 
 
 @pytest.fixture(scope="session")
@@ -101,8 +125,11 @@ def drill(request: pytest.FixtureRequest, drill_session: Session, platform: Plat
         raise ConfigError("a scenario marked @pytest.mark.drill(blast_radius=...)", request.node.name, "add the marker")
     promise = " ".join((request.node.function.__doc__ or request.node.name).split())
     objective: timedelta | None = mark.kwargs.get("objective")
-    facts = {"twin_of": mark.kwargs.get("twin_of"), "scenario": request.node.nodeid,
-             "objective_s": objective.total_seconds() if objective else None}  # fmt: skip
+    facts = {
+        "twin_of": mark.kwargs.get("twin_of"),
+        "scenario": request.node.nodeid,
+        "objective_s": objective.total_seconds() if objective else None,
+    }
     radius = blast_radius(mark.kwargs["blast_radius"])
     request.node.drill_error = None
     context = drill_session.drilling(request.node.name, promise, radius, facts)
@@ -117,6 +144,8 @@ def drill(request: pytest.FixtureRequest, drill_session: Session, platform: Plat
     except BaseException as raised:
         if raised is not error or request.node.drill_error is None:
             raise
+    finally:
+        request.node.user_properties += drill_session.figures(request.node.name)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -135,8 +164,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Our own errors are messages for people, not tracebacks; figures go to JUnit as properties."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
-    if isinstance(error, HarnessError | DrillFailed):
+    if error is not None and item.get_closest_marker("drill"):
         item.config.stash[OUTCOMES].append(error)
+    if isinstance(error, HarnessError | DrillFailed):
         blame = "REFUTED" if isinstance(error, DrillFailed) else "INCONCLUSIVE"
         report.longrepr = f"{blame}: {type(error).__name__}: {error}"
     return report
@@ -148,10 +178,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     outcomes = session.config.stash[OUTCOMES]
     if exitstatus != ExitCode.PROMISE_BROKEN or not outcomes:
         return
-    if any(isinstance(e, DrillFailed) for e in outcomes):
+    if any(isinstance(e, AssertionError) for e in outcomes):
         return
-    codes = [e.exit_code for e in outcomes if isinstance(e, HarnessError)]
-    session.exitstatus = max(codes)
+    session.exitstatus = max(getattr(e, "exit_code", ExitCode.ENVIRONMENT) for e in outcomes)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -176,13 +205,20 @@ def _options(config: pytest.Config) -> Any:
     if get("--egress") not in ("deny", "allow"):
         raise ConfigError("--egress deny|allow", repr(get("--egress")), "choose one of these")
     return Options(
-        repo=get("--repo") or str(sample_repository()), revision=get("--rev"), images=ImageSource.named(get("--images")),
-        bundle=Path(get("--bundle")) if get("--bundle") else None, timing=get("--timing"), keep=get("--keep-cluster"),
-        egress_allowed=get("--egress") == "allow", provision=get("--provision"), servers=get("--servers"),
-        agents=get("--agents"), reports=Path(get("--reports")).absolute(),
+        repo=get("--repo") or str(sample_repository()),
+        revision=get("--rev"),
+        images=ImageSource.named(get("--images")),
+        bundle=Path(get("--bundle")) if get("--bundle") else None,
+        timing=get("--timing"),
+        keep=get("--keep-cluster"),
+        egress_allowed=get("--egress") == "allow",
+        provision=get("--provision"),
+        servers=get("--servers"),
+        agents=get("--agents"),
+        reports=Path(get("--reports")).absolute(),
         worker=getattr(config, "workerinput", {}).get("workerid", "main"),
         command_line=shlex.join(["pytest", *config.invocation_params.args]),
-    )  # fmt: skip
+    )
 
 
 def _terminate_like_interrupt() -> None:
@@ -197,13 +233,13 @@ def _terminate_like_interrupt() -> None:
 
 
 class _Console:
-    """Live lines of what happens, past pytest's capture. Only the main thread writes; others leave their lines for it."""
+    """Live lines of what happens, past pytest's capture. Only the main thread writes; others leave it their lines."""
 
     def __init__(self, config: pytest.Config) -> None:
-        from harness.report.console import Console
+        from harness.report.console import Console, colour_wanted
 
         self._capture = config.pluginmanager.getplugin("capturemanager")
-        self._lines = Console(colour=sys.stdout.isatty())
+        self._lines = Console(colour=colour_wanted(sys.stdout.isatty(), os.environ))
         self._waiting: list[str] = []
         self._lock = threading.Lock()
 
@@ -229,7 +265,10 @@ class _Console:
         before = signal.getsignal(signal.SIGINT)
         main = threading.current_thread() is threading.main_thread()
         if main:
-            signal.signal(signal.SIGINT, lambda *_: sys.stderr.write("\ntearing down; a moment (kill -9 leaves work for `drill clean`)\n"))
+            signal.signal(
+                signal.SIGINT,
+                lambda *_: sys.stderr.write("\ntearing down; a moment (kill -9 leaves work for `drill clean`)\n"),
+            )
         try:
             action()
         finally:

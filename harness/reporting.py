@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.core.errors import ConfigError
 from harness.effects.store import load_drill, write_text
-from harness.report import html, markdown, table
+from harness.report import html, junit, markdown, table
 from harness.report.model import RunReport, build_drill, build_run
 
 
@@ -40,5 +40,6 @@ def write_reports(folder: Path) -> Summary:
     run = load_run(folder)
     page = folder / "report.html"
     write_text(page, html.render(run))
+    write_text(folder / "junit.xml", junit.render(run))
     write_text(folder / "summary.md", markdown.render(run))
     return Summary(table.render(run), page)

@@ -19,18 +19,20 @@ from harness.cluster.clusters import Clusters, ClusterSpec, Network
 from harness.cluster.docker import Docker
 from harness.cluster.images import ImageSet, ImageSource, cache_folder, prepare
 from harness.core.clock import Clock, SystemClock
-from harness.core.errors import ConfigError, DrillFailed
+from harness.core.errors import ConfigError, DrillFailed, HarnessError
 from harness.core.faults import BlastRadius
 from harness.core.profile import profile
 from harness.core.timeline import Event, Journal, Timeline
 from harness.core.verdict import Finding, Verdict
 from harness.diagnostics import collect
 from harness.drill import Drill
-from harness.effects.store import DrillFolder, RunFolder
+from harness.effects.store import DrillFolder, RunFolder, load_drill
 from harness.facts import git_state, tool_versions
 from harness.gitops.plan import read_plan
 from harness.gitops.platform import Platform
 from harness.gitops.repo import ServedRepo
+from harness.report import junit
+from harness.report.model import build_drill
 
 KEEP = ("never", "on-failure", "always")
 
@@ -80,6 +82,7 @@ class Session:
     journal: Journal = field(init=False)
     facts: dict[str, Any] = field(default_factory=dict)
     _platform: Platform | None = None
+    _hopeless: HarnessError | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
     _run_log: DrillFolder = field(init=False)
 
@@ -89,19 +92,29 @@ class Session:
         self._run_log = self.folder.drill("run")
         self.journal = Journal(Timeline(self.clock, (self._run_log.append, *self.listeners)))
         self.facts = {
-            "command_line": self.options.command_line, "begun": self.clock.utc(), "harness": git_state(),
+            "command_line": self.options.command_line,
+            "begun": self.clock.utc(),
+            "harness": git_state(),
             "machine": {"system": machine.platform(), "python": machine.python_version()},
-            "timing": profile(self.options.timing).describe(), "keep_cluster": self.options.keep,
-            "egress": "allowed" if self.options.egress_allowed else "closed", "repository": {"source": self.options.repo},
+            "timing": profile(self.options.timing).describe(),
+            "keep_cluster": self.options.keep,
+            "egress": "allowed" if self.options.egress_allowed else "closed",
+            "repository": {"source": self.options.repo},
             "nodes": {"servers": self.options.servers, "agents": self.options.agents},
-        }  # fmt: skip
+        }
         self.folder.write_run(self.facts)
         self.journal.add("run.begun", self.run_id, folder=str(self.folder.path), command_line=self.options.command_line)
 
     def platform(self) -> Platform:
         """The platform, started. One that a drill tainted, or left without a cluster, is made anew."""
+        if self._hopeless is not None:
+            raise self._hopeless  # what failed once fails for every drill of the run: say it again, do not try again
         if self._platform is None:
-            self._platform = self._make()
+            try:
+                self._platform = self._make()
+            except HarnessError as error:
+                self._hopeless = error
+                raise
         found = self._platform
         if found.tainted:
             self.journal.add("note", found.name, text=f"the cluster is tainted ({found.tainted}): it is made anew")
@@ -116,26 +129,56 @@ class Session:
     def _make(self) -> Platform:
         journal, options = self.journal, self.options
         with journal.phase("repository"):
-            repo = ServedRepo.from_path(options.repo, scratch=self.folder.path / "private" / "repo", revision=options.revision,
-                                        on_event=self._note("repository"))  # fmt: skip
+            repo = ServedRepo.from_path(
+                options.repo,
+                scratch=self.folder.path / "private" / "repo",
+                revision=options.revision,
+                on_event=self._note("repository"),
+            )
             self._stack.callback(repo.close)
             plan = read_plan(repo)
         with journal.phase("machine"):
             docker = self._machine()
         with journal.phase("images"):
-            images = prepare(options.images, cache=cache_folder(), progress=self._note("images"), clock=self.clock,
-                             bundle=options.bundle)  # fmt: skip
-        clusters = Clusters(docker, images, run_id=self.run_id, run_dir=self.folder.path / "private", clock=self.clock,
-                            journal=journal, egress_allowed=options.egress_allowed)  # fmt: skip
+            images = prepare(
+                options.images,
+                cache=cache_folder(),
+                progress=self._note("images"),
+                clock=self.clock,
+                bundle=options.bundle,
+            )
+        clusters = Clusters(
+            docker,
+            images,
+            run_id=self.run_id,
+            run_dir=self.folder.path / "private",
+            clock=self.clock,
+            journal=journal,
+            egress_allowed=options.egress_allowed,
+        )
         self._stack.callback(clusters.close)
         with journal.phase("network"):
             network = clusters.make_network()
             url = repo.serve(network.gateway)
         self._record(images, network, repo, url)
-        spec = ClusterSpec(name=f"dr-{options.worker}-{self.run_id}", network=network, servers=options.servers,
-                           agents=options.agents, profile=profile(options.timing))  # fmt: skip
-        made = Platform(name=spec.name, clusters=clusters, spec=spec, repo=repo, plan=plan, images=images,
-                        profile=spec.profile, journal=journal, clock=self.clock)  # fmt: skip
+        spec = ClusterSpec(
+            name=f"dr-{options.worker}-{self.run_id}",
+            network=network,
+            servers=options.servers,
+            agents=options.agents,
+            profile=profile(options.timing),
+        )
+        made = Platform(
+            name=spec.name,
+            clusters=clusters,
+            spec=spec,
+            repo=repo,
+            plan=plan,
+            images=images,
+            profile=spec.profile,
+            journal=journal,
+            clock=self.clock,
+        )
         self._stack.callback(self._part_with, made)
         return made
 
@@ -160,9 +203,18 @@ class Session:
         folder = self.folder.drill(name)
         timeline = Timeline(self.clock, (folder.append, *self.listeners))
         drill = Drill(name, promise, radius, timeline, self.clock)
-        folder.save_plan({"name": name, "promise": promise, "blast_radius": radius.name.lower(),
-                          "timing": self.facts["timing"], **facts})  # fmt: skip
-        timeline.add("drill.begun", name, promise=promise, blast_radius=radius.name.lower(), timing=self.facts["timing"])
+        folder.save_plan(
+            {
+                "name": name,
+                "promise": promise,
+                "blast_radius": radius.name.lower(),
+                "timing": self.facts["timing"],
+                **facts,
+            }
+        )
+        timeline.add(
+            "drill.begun", name, promise=promise, blast_radius=radius.name.lower(), timing=self.facts["timing"]
+        )
         with self.journal.writing_to(timeline):
             try:
                 yield drill
@@ -173,7 +225,7 @@ class Session:
                 self._finish(drill, folder)
 
     def _explain(self, drill: Drill, error: BaseException, folder: DrillFolder) -> None:
-        """The findings of a drill that did not reach its conclusion, and the diagnostics while the cluster still stands."""
+        """The findings of a drill that did not reach its conclusion, and diagnostics while the cluster still stands."""
         if drill.verdict is None:
             drill.judge([])
             blame = Verdict.REFUTED if isinstance(error, DrillFailed) else Verdict.INCONCLUSIVE
@@ -181,8 +233,11 @@ class Session:
             finding = Finding("the drill ran to its end", blame, "a conclusion", text.splitlines()[0][:400])
             drill.findings.append(finding)
             drill.timeline.add("finding", finding.claim, **finding.to_record())
-            drill.verdict = Verdict.REFUTED if any(f.verdict is Verdict.REFUTED for f in drill.findings) and isinstance(
-                error, DrillFailed) else blame  # fmt: skip
+            drill.verdict = (
+                Verdict.REFUTED
+                if any(f.verdict is Verdict.REFUTED for f in drill.findings) and isinstance(error, DrillFailed)
+                else blame
+            )
         if self._platform is not None:
             for problem in collect(self._platform, folder.artifacts):
                 drill.timeline.add("note", "diagnostics", text=problem)
@@ -197,6 +252,10 @@ class Session:
         drill.timeline.add("drill.ended", drill.name, verdict=verdict.value)
         folder.save_findings(verdict.value, drill.findings, {"name": drill.name})
         folder.close()
+
+    def figures(self, name: str) -> list[tuple[str, str]]:
+        """The figures of a finished drill, for JUnit properties."""
+        return junit.properties(build_drill(*load_drill(self.folder.path / name)))
 
     def close(self) -> None:
         """Take down what was made, unless the user asked to keep it. Errors are recorded; the first one is raised."""
@@ -223,4 +282,3 @@ class Session:
             self.journal.add("note", subject, text=text)
 
         return note
-

@@ -166,9 +166,7 @@ class Docker:
         """`docker run` of an image that is present: never a silent pull."""
         return self._cli("run", "--pull=never", *options, image, *argv, timeout=timeout)
 
-    def exec(
-        self, name: str, argv: Sequence[str], *, timeout: timedelta = QUICK, check: bool = True
-    ) -> proc.Completed:
+    def exec(self, name: str, argv: Sequence[str], *, timeout: timedelta = QUICK, check: bool = True) -> proc.Completed:
         """Run a command in a container. In a frozen one it blocks until the deadline."""
         return self._cli("exec", name, *argv, timeout=timeout, check=check)
 

@@ -47,17 +47,27 @@ class ScaleDeployment:
             raise InjectFailed(f"there is no Deployment {self.target} to scale")
         self.before = int(live["spec"]["replicas"])
         if self.before == self.replicas:
-            raise InjectFailed(f"Deployment {self.target} already has {self.replicas} replicas: scaling it to that is no drift")
+            raise InjectFailed(
+                f"Deployment {self.target} already has {self.replicas} replicas: scaling it to that is no drift"
+            )
         try:
             # The scale subresource is what `kubectl scale` writes.
-            self.written = api.patch(kind, self.ref.name, self.ref.namespace, {"spec": {"replicas": self.replicas}},
-                                     subresource="scale", manager="drill-drift")  # fmt: skip
+            self.written = api.patch(
+                kind,
+                self.ref.name,
+                self.ref.namespace,
+                {"spec": {"replicas": self.replicas}},
+                subresource="scale",
+                manager="drill-drift",
+            )
         except (ApiRefused, ApiUnreachable) as error:
             raise InjectFailed(f"scaling {self.target} was not accepted: {error}") from error
         what = f"replicas of Deployment {self.target}: {self.before} to {self.replicas}"
         seen = self.accepted()
         accepted = seen.received_ns if seen else self.written.answered_ns
-        return Injected(self.written.sent_ns, accepted, what, {"resource_version": self._version(), "before": self.before})
+        return Injected(
+            self.written.sent_ns, accepted, what, {"resource_version": self._version(), "before": self.before}
+        )
 
     def accepted(self) -> Seen | None:
         """The watch event of our own write: drift and heal are then timed on one stream. None while it has not come."""
@@ -85,4 +95,3 @@ class ScaleDeployment:
 
     def _version(self) -> str:
         return str(self.written.object["metadata"]["resourceVersion"]) if self.written else ""
-

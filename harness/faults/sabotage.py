@@ -48,7 +48,9 @@ class LoseManifest:
     def __post_init__(self) -> None:
         lost = [o for o in self.platform.desired() if o.path == self.path]
         if not lost:
-            raise ConfigError(f"a manifest at {self.path} in the repository", "none", "name a file that holds an object")
+            raise ConfigError(
+                f"a manifest at {self.path} in the repository", "none", "name a file that holds an object"
+            )
         self.names = str(lost[0].ref)
 
     @property

@@ -55,7 +55,7 @@ class Platform:
 
     @property
     def view(self) -> LiveView:
-        """What the API of the cluster of now shows, kept current by watches. Raises ProvisionFailed without a cluster."""
+        """What its API shows, kept current by watches. Raises ProvisionFailed without a cluster."""
         if self._view is None:
             raise ProvisionFailed(f"platform {self.name} has no cluster to look at")
         return self._view
@@ -89,7 +89,7 @@ class Platform:
         return tuple(o.ref for o in self.desired())
 
     def start(self) -> None:
-        """Make the cluster and bootstrap it from Git. Returns when the root objects are applied, not when all is converged."""
+        """Make the cluster and bootstrap it from Git. Returns before all has converged."""
         with self.journal.phase("cluster"):
             self._cluster = self.clusters.create(self.spec)
         with self.journal.phase("argocd"):
@@ -113,7 +113,7 @@ class Platform:
             self.clusters.destroy(cluster)
 
     def let_go(self) -> Cluster:
-        """Stop looking after the cluster, which goes on: it is the caller's from here. Used by the benchmark's plain twin."""
+        """Stop looking after the cluster, which goes on: it is the caller's. For the benchmark's twin."""
         cluster = self.cluster
         if self._view is not None:
             self._view.stop()
@@ -150,9 +150,24 @@ class Platform:
         line.add("gap", str(gap.kind), start_us=begin, end_us=end, reason=gap.reason)
 
     def _changed(self, seen: Observation) -> None:
-        self.journal.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected,
-                         actual=seen.actual, done=seen.done, total=seen.total)  # fmt: skip
+        self.journal.add(
+            "probe.changed",
+            seen.subject,
+            state=seen.state.value,
+            expected=seen.expected,
+            actual=seen.actual,
+            done=seen.done,
+            total=seen.total,
+        )
 
     def _beat(self, seen: Observation, left: timedelta) -> None:
-        self.journal.add("heartbeat", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
-                         done=seen.done, total=seen.total, left_s=left.total_seconds())  # fmt: skip
+        self.journal.add(
+            "heartbeat",
+            seen.subject,
+            state=seen.state.value,
+            expected=seen.expected,
+            actual=seen.actual,
+            done=seen.done,
+            total=seen.total,
+            left_s=left.total_seconds(),
+        )

@@ -19,7 +19,7 @@ class _Inventory:
     name: str = "inventory"
 
     def read(self) -> dict[str, Any]:
-        """Object identity -> normalised object, for every object in Git that is live. Asked of the API, not of Argo CD."""
+        """Identity -> normalised object, for every object in Git that is live. Asked of the API, not of Argo CD."""
         wanted = set(self.platform.refs())
         kinds = {(ref.group, ref.kind) for ref in wanted}
         found: dict[str, Any] = {}

@@ -36,8 +36,15 @@ class _Answers:
             self.first_ns, self.last_failure_ns = None, asked
             return Observation(State.PENDING, self.subject, expected, str(error).splitlines()[0][:160], asked)
         self.first_ns = self.first_ns or clock.now_ns()
-        return Observation(State.MET, self.subject, expected, f"answered: {answer.strip()[:60]}", self.first_ns,
-                           self.last_failure_ns, detail={"answers_ns": {self.service: self.first_ns}})  # fmt: skip
+        return Observation(
+            State.MET,
+            self.subject,
+            expected,
+            f"answered: {answer.strip()[:60]}",
+            self.first_ns,
+            self.last_failure_ns,
+            detail={"answers_ns": {self.service: self.first_ns}},
+        )
 
 
 def answers(platform: Platform, service: str, path: str = "/healthz") -> Probe:

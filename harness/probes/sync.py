@@ -34,7 +34,9 @@ class _Healed:
         expected = f"spec.replicas {drift.before}, as in Git"
         accepted = drift.accepted()
         if accepted is None or drift.written is None:
-            return Observation(State.PENDING, self.subject, expected, "the drift itself is not seen yet", drift.platform.clock.now_ns())
+            return Observation(
+                State.PENDING, self.subject, expected, "the drift itself is not seen yet", drift.platform.clock.now_ns()
+            )
         # The same stream carried both events. Its delay is at most what our own write took from send to event, so
         # that the API accepted the heal within that time before we saw it.
         delay = accepted.received_ns - drift.written.sent_ns
@@ -42,10 +44,18 @@ class _Healed:
         for seen in later:
             if seen.object["spec"]["replicas"] == drift.before:
                 actual = f"spec.replicas {drift.before} again"
-                return Observation(State.MET, self.subject, expected, actual, seen.received_ns,
-                                   max(accepted.received_ns, seen.received_ns - delay))  # fmt: skip
+                return Observation(
+                    State.MET,
+                    self.subject,
+                    expected,
+                    actual,
+                    seen.received_ns,
+                    max(accepted.received_ns, seen.received_ns - delay),
+                )
         shown = (later or [accepted])[-1].object["spec"]["replicas"]
-        return Observation(State.PENDING, self.subject, expected, f"spec.replicas {shown}", drift.platform.clock.now_ns())
+        return Observation(
+            State.PENDING, self.subject, expected, f"spec.replicas {shown}", drift.platform.clock.now_ns()
+        )
 
 
 def healed(drift: ScaleDeployment) -> Probe:

@@ -275,9 +275,7 @@ def live(tmp_path: Path, home: Path) -> Iterator[Clusters]:
 
 @pytest.mark.cluster
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network namespace stands in for the world")
-def test_a_cluster_is_made_closed_proved_ready_and_gone_without_a_trace(
-    live: Clusters, world: str, home: Path
-) -> None:
+def test_a_cluster_is_made_closed_proved_ready_and_gone_without_a_trace(live: Clusters, world: str, home: Path) -> None:
     before = state(home)
     spec = ClusterSpec(f"dr-test-{live.run_id}", live.make_network(), agents=1, profile=FAST)
 

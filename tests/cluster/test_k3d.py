@@ -222,7 +222,7 @@ def test_ours_is_taken_when_the_one_on_path_is_unsupported(tmp_path: Path, monke
     monkeypatch.setenv("PATH", f"{path}:/usr/bin:/bin")
 
     assert k3d.find(tmp_path / "cache") == cache / "k3d"
-    (path / "k3d").write_text("#!/bin/sh\necho '{\"k3d\":\"v5.8.3\"}'\n")
+    (path / "k3d").write_text('#!/bin/sh\necho \'{"k3d":"v5.8.3"}\'\n')
     assert k3d.find(tmp_path / "cache") == path / "k3d"
 
 
