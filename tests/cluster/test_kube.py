@@ -17,7 +17,8 @@ from harness.cluster.kube import KubeApi, Ref, ref_of
 from harness.cluster.transport import FOREIGN, Transport, mapped
 from harness.core.clock import SECOND, SystemClock
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
-from tests.cluster.apiserver import ApiServer, Object, abrupt_close, garbage, gone_event, gone_status, half_open
+from tests.cluster.apihandler import Object, abrupt_close, garbage, gone_event, gone_status, half_open
+from tests.cluster.apiserver import ApiServer
 
 QUICK = timedelta(milliseconds=400)
 

@@ -15,8 +15,7 @@ import pytest
 from harness.cluster.kube import Kind, KubeApi, Ref
 from harness.cluster.live import Gap, LiveView, Outage, Pace
 from harness.core.clock import MILLISECOND, SECOND, SystemClock, between_ns
-from tests.cluster.apiserver import (
-    ApiServer,
+from tests.cluster.apihandler import (
     Misbehaviour,
     Object,
     abrupt_close,
@@ -27,7 +26,8 @@ from tests.cluster.apiserver import (
     mute,
     refused,
     silent_close,
-)  # fmt: skip
+)
+from tests.cluster.apiserver import ApiServer  # fmt: skip
 
 CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps", True)
 DEPLOYMENTS = Kind("apps", "v1", "Deployment", "deployments", True)
