@@ -146,17 +146,17 @@ class Drills(RuleBasedStateMachine):
 
     @rule()
     def drill_loss(self) -> None:
-        foretold = Verdict.INCONCLUSIVE
-        if self.steady:
+        foretold, rebuilt = Verdict.INCONCLUSIVE, self.steady
+        if rebuilt:
             if self.desired[-1]:  # an inventory of nothing proves nothing
                 foretold = Verdict.HELD if BOOT + self.delay <= REBUILT_WITHIN else Verdict.REFUTED
             self.live = {}
         assert self.run(self.loss_story) is foretold
-        self.engine_kept(self.desired[-1] if self.live == {} else None)
+        self.engine_kept(self.desired[-1] if rebuilt else None)
 
     @rule(name=names)
     def drill_loss_with_a_manifest_missing(self, name: str) -> None:
-        repo, steady = self.platform.repo, self.steady
+        repo, steady = self.platform.repo, self.steady  # steady: the loss happens, and the cluster is rebuilt
         lost = FakeSabotage(
             harmed=lambda: repo.commit({name: None}), ends=lambda: repo.revert(repo.head) if steady else None
         )
@@ -169,11 +169,11 @@ class Drills(RuleBasedStateMachine):
         if self.steady and self.desired[-1]:  # losing what Git does not have is no sabotage: such a twin is REFUTED
             foretold = Verdict.HELD if name in self.desired[-1] else Verdict.REFUTED
         assert self.run(story) is foretold
-        if self.steady:
+        if steady:
             self.live = {}
             without = {n: s for n, s in self.desired[-1].items() if n != name}
             self.desired += [without, self.desired[-1]]
-        self.engine_kept(self.desired[-1] if self.live == {} else None)
+        self.engine_kept(self.desired[-1] if steady else None)
 
     def drift_story(self, drill: Drill, name: str, spec: dict[str, int]) -> None:
         drill.require(FakeConverged(self.platform), within=MINUTE)
