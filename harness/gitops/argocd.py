@@ -10,17 +10,18 @@ is silent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.cluster.health import Health, health
-from harness.core.clock import Clock
-from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError
+from harness.core.clock import MILLISECOND, SECOND, Clock
+from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
 from harness.core.objects import Kind, Object, Ref, dig, ref_of
 from harness.core.observation import Observation, State
 from harness.core.profile import Profile
+from harness.effects.waiting import until
 from harness.gitops.argocd_manifests import Deviation, Fitting, fit
 
 APPLICATION = Kind("argoproj.io", "v1alpha1", "Application", "applications", namespaced=True)
@@ -31,6 +32,7 @@ DEFINITION = Kind(
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", namespaced=True)
 STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets", namespaced=True)
 REFRESH = "argocd.argoproj.io/refresh"
+HEARD_WITHIN = 20 * SECOND
 _ASKED = {kind.kind: kind for kind in (DEPLOYMENT, STATEFUL_SET, DEFINITION, PROJECT)}
 
 
@@ -125,14 +127,46 @@ class ArgoCd:
         body = {"metadata": {"annotations": {REFRESH: "hard" if hard else "normal"}}}
         return self.api.patch(APPLICATION, name, self.namespace, body)
 
-    def set_self_heal(self, name: str, on: bool) -> Any:
-        """Switch self-heal of one Application. Raises ConfigError if it does not sync automatically at all."""
+    def set_self_heal(self, name: str, on: bool) -> None:
+        """Switch self-heal of one Application; returns when Argo CD has taken notice, so that it holds from now on.
+
+        Two things were seen live to heal a drift although self-heal is off: the change came a moment before the drift,
+        and Argo CD still acted by what it knew; and the Application had not been synced at the present commit (which
+        did not touch it), so that automated sync, not self-heal, applied it. The second is ruled out by a sync.
+
+        Raises ConfigError if the Application does not sync automatically at all, ProvisionFailed if no notice is taken.
+        """
         app = self.api.get(APPLICATION, name, self.namespace)
         if app is None or dig(app, "spec", "syncPolicy", "automated") is None:
             found = "none" if app is None else "manual sync"
             raise ConfigError(f"an Application {name} that syncs automatically", found, "name another Application")
         body = {"spec": {"syncPolicy": {"automated": {"selfHeal": on}}}}
-        return self.api.patch(APPLICATION, name, self.namespace, body)
+        self.api.patch(APPLICATION, name, self.namespace, body)
+        # A refresh is taken away by a comparison that began with it in sight, and so with the change. The first may
+        # have been under way already; comparisons of one Application never overlap.
+        for _ in range(2):
+            self.refresh(name)
+            self._await(
+                name, "no refresh pending", lambda app: REFRESH not in dig(app, "metadata", "annotations", default={})
+            )
+        if not on:
+            self._sync_once(name)
+
+    def _sync_once(self, name: str) -> None:
+        app = self.api.get(APPLICATION, name, self.namespace)
+        if app is None or _synced_here(app):
+            return
+        revision = dig(app, "status", "sync", "revision")
+        if revision:  # an Application with several sources is left as it is
+            operation = {"initiatedBy": {"username": "drill"}, "sync": {"revision": revision}}
+            self.api.patch(APPLICATION, name, self.namespace, {"operation": operation})
+            self._await(name, "a sync at the present commit", _synced_here)
+
+    def _await(self, name: str, expected: str, holds: Callable[[Object], bool]) -> None:
+        probe = _Awaited(self, name, expected, holds)
+        heard = until(probe, within=HEARD_WITHIN, clock=self.clock, poll=50 * MILLISECOND)
+        if not heard.met:
+            raise ProvisionFailed(f"Argo CD took no notice of a change to Application {name}: {heard.last.sentence()}")
 
 
 @dataclass(slots=True)
@@ -186,6 +220,31 @@ class Ready:
         except (ApiUnreachable, ApiRefused) as error:
             return Health(None, str(error).splitlines()[0][:160]), 0
         return (health(obj) if obj else _MISSING), self.clock.now_ns()
+
+
+def _synced_here(app: Object) -> bool:
+    state, sync = dig(app, "status", "operationState", default={}), dig(app, "status", "sync", default={})
+    result = dig(state, "syncResult", default={})
+    same = (result.get("revision"), result.get("revisions")) == (sync.get("revision"), sync.get("revisions"))
+    return same and state.get("phase") == "Succeeded" and not app.get("operation")
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """Something that Argo CD does to an Application when it is asked to."""
+
+    engine: ArgoCd
+    name: str
+    expected: str
+    holds: Callable[[Object], bool]
+    subject: str = "Argo CD's notice"
+    signal: None = None
+
+    def observe(self) -> Observation:
+        now = self.engine.clock.now_ns()
+        app = self.engine.api.get(APPLICATION, self.name, self.engine.namespace)
+        state = State.MET if app is not None and self.holds(app) else State.PENDING
+        return Observation(state, self.subject, self.expected, "so" if state is State.MET else "not yet", now)
 
 
 _MISSING = Health(None, "is not there")

@@ -11,7 +11,7 @@ import pytest
 
 from harness.cluster.live_store import Seen
 from harness.core.clock import SECOND
-from harness.core.errors import ApiUnreachable, ConfigError
+from harness.core.errors import ApiUnreachable, ConfigError, ProvisionFailed
 from harness.core.objects import Kind, Object, Ref, ref_of
 from harness.core.observation import State
 from harness.core.profile import FAST
@@ -43,6 +43,9 @@ class FakeApi:
     def __init__(self) -> None:
         self.objects: dict[Ref, Object] = {}
         self.away = False
+        self.deaf = False  # whether Argo CD leaves refresh requests lying
+        self.refreshes = 0
+        self.syncs: list[str] = []
 
     def apply_many(self, objects: Any, *, namespace: str | None = None) -> tuple[Object, ...]:
         for obj in copy.deepcopy(list(objects)):
@@ -54,7 +57,15 @@ class FakeApi:
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         if self.away:
             raise ApiUnreachable("connection refused")
-        return self.objects.get(Ref(kind.group, kind.kind, namespace or "", name))
+        found = copy.deepcopy(self.objects.get(Ref(kind.group, kind.kind, namespace or "", name)))
+        if found and kind == APPLICATION and not self.deaf:
+            live = self.objects[ref_of(found)]["metadata"].get("annotations", {})
+            status = self.objects[ref_of(found)].setdefault("status", {})
+            if operation := self.objects[ref_of(found)].pop("operation", None):
+                self.syncs.append(operation["sync"]["revision"])
+                status["operationState"] = {"phase": "Succeeded", "syncResult": dict(operation["sync"])}
+            self.refreshes += live.pop("argocd.argoproj.io/refresh", None) is not None  # until somebody looks again
+        return found
 
     def list(self, kind: Kind, namespace: str | None = None, labels: str = "") -> Any:
         found = tuple(o for r, o in self.objects.items() if (r.group, r.kind) == (kind.group, kind.kind))
@@ -111,6 +122,8 @@ def application(engine: ArgoCd, automated: Object | None) -> Ref:
     fake(engine).objects[ref] = {
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": "shop", "namespace": "argocd"}, "spec": {"syncPolicy": {"automated": automated}},
+        "status": {"sync": {"revision": "b"},
+                   "operationState": {"phase": "Succeeded", "syncResult": {"revision": "b"}}},
     }  # fmt: skip
     return ref
 
@@ -184,6 +197,7 @@ def test_self_heal_goes_off_and_on_and_the_rest_stays(engine: ArgoCd) -> None:
     ref = application(engine, {"prune": True, "selfHeal": True})
     engine.set_self_heal("shop", False)
     assert fake(engine).objects[ref]["spec"]["syncPolicy"]["automated"] == {"prune": True, "selfHeal": False}
+    assert fake(engine).refreshes == 2
     engine.set_self_heal("shop", True)
     assert fake(engine).objects[ref]["spec"]["syncPolicy"]["automated"] == {"prune": True, "selfHeal": True}
 
@@ -194,3 +208,21 @@ def test_self_heal_without_automated_sync_is_a_mistake(engine: ArgoCd) -> None:
         engine.set_self_heal("shop", False)
     with pytest.raises(ConfigError, match="none"):
         engine.set_self_heal("nobody", False)
+
+
+def test_self_heal_goes_off_only_once_the_present_commit_was_synced(engine: ArgoCd) -> None:
+    ref = application(engine, {"selfHeal": True})
+    fake(engine).objects[ref]["status"]["sync"]["revision"] = "c"  # a commit that did not touch it
+    engine.set_self_heal("shop", True)
+    assert fake(engine).syncs == []
+    engine.set_self_heal("shop", False)
+    assert fake(engine).syncs == ["c"]
+    engine.set_self_heal("shop", False)
+    assert fake(engine).syncs == ["c"]
+
+
+def test_self_heal_that_argo_cd_takes_no_notice_of(engine: ArgoCd) -> None:
+    application(engine, {"selfHeal": True})
+    fake(engine).deaf = True
+    with pytest.raises(ProvisionFailed, match="took no notice"):
+        engine.set_self_heal("shop", False)
