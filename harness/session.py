@@ -135,6 +135,7 @@ class Session:
                 revision=options.revision,
                 on_event=self._note("repository"),
             )
+            self._stack.callback(self.folder.forget, "repo")
             self._stack.callback(repo.close)
             plan = read_plan(repo)
         with journal.phase("machine"):

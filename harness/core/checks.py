@@ -132,7 +132,7 @@ def _judged(label: str, expected: str, objective: timedelta, fault: Event, wait:
     time = interval(fault, wait)
     figures = {"recovery_s": time.value.total_seconds(), "resolution_s": time.resolution.total_seconds(),
                "objective_s": objective.total_seconds()}  # fmt: skip
-    measured = f"{duration(time.value)} (± {duration(time.resolution)})"
+    measured = f"{duration(time.value)} (resolution {duration(time.resolution)})"
     late = Verdict.REFUTED if time.earliest > objective else Verdict.INCONCLUSIVE
     return Finding(label, Verdict.HELD if time.latest <= objective else late, expected, measured, evidence, figures)
 

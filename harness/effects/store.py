@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ class RunFolder:
         self.run_id = run_id
         self.path = root / f"{begun:%Y%m%dT%H%M%SZ}-{run_id}"
         self.path.mkdir(parents=True, mode=0o755)
+        (self.path / "private").mkdir(mode=0o700)
         self._point_latest(root)
 
     def _point_latest(self, root: Path) -> None:
@@ -37,9 +39,11 @@ class RunFolder:
 
     def private(self, name: str) -> Path:
         """A file in this folder that only its owner may read (kubeconfigs)."""
-        path = self.path / "private" / name
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        return path
+        return self.path / "private" / name
+
+    def forget(self, name: str) -> None:
+        """Remove a folder below `private` that is of no use after the run (the scratch copy of the repository)."""
+        shutil.rmtree(self.path / "private" / name, ignore_errors=True)
 
     def drill(self, name: str) -> DrillFolder:
         """The folder of one drill."""

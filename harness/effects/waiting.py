@@ -91,6 +91,7 @@ def until(
     deadline = begun + int(within.total_seconds() * 1e9)
     last_beat, flaps = begun, 0
     first_met: Observation | None = None
+    held_since = begun
     otherwise_ns: int | None = None
     said: tuple[State, str] | None = None
     while True:
@@ -107,8 +108,10 @@ def until(
             if first_met and seen.not_before_ns is not None and seen.not_before_ns > first_met.at_ns:
                 # Lost and won again between two looks: the settle window begins anew.
                 flaps, first_met = flaps + 1, None
-            first_met = first_met or _bounded(seen, otherwise_ns)
-            if between_ns(first_met.at_ns, now) >= settle:
+            if first_met is None:
+                # What was true before may be news from before a change: it has to hold while we look.
+                first_met, held_since = _bounded(seen, otherwise_ns), max(seen.at_ns, now)
+            if between_ns(held_since, now) >= settle:
                 return Outcome(first_met, between_ns(begun, now), flaps)
         else:
             flaps += first_met is not None
@@ -116,7 +119,7 @@ def until(
             if seen.state is State.BROKEN or now >= deadline:
                 return Outcome(seen, between_ns(begun, now), flaps)
         edges = [now + int(poll.total_seconds() * 1e9), last_beat + int(HEARTBEAT.total_seconds() * 1e9)]
-        edges.append(first_met.at_ns + int(settle.total_seconds() * 1e9) if first_met else deadline)
+        edges.append(held_since + int(settle.total_seconds() * 1e9) if first_met else deadline)
         pause = max(between_ns(now, min(edges)), timedelta(microseconds=200))
         if probe.signal:
             probe.signal.wait_beyond(version, pause)

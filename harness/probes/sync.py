@@ -44,14 +44,11 @@ class _Healed:
         for seen in later:
             if seen.object["spec"]["replicas"] == drift.before:
                 actual = f"spec.replicas {drift.before} again"
-                return Observation(
-                    State.MET,
-                    self.subject,
-                    expected,
-                    actual,
-                    seen.received_ns,
-                    max(accepted.received_ns, seen.received_ns - delay),
-                )
+                # Found by a list after a gap, an event is bounded only by the one before it.
+                prompt = accepted.prompt and seen.prompt
+                bound = seen.received_ns - delay if prompt else seen.previous_ns or 0
+                since = max(accepted.received_ns, bound)
+                return Observation(State.MET, self.subject, expected, actual, seen.received_ns, since)
         shown = (later or [accepted])[-1].object["spec"]["replicas"]
         return Observation(
             State.PENDING, self.subject, expected, f"spec.replicas {shown}", drift.platform.clock.now_ns()

@@ -14,7 +14,7 @@ from harness.report.model import DrillReport, RunReport
 from harness.report.words import clean, stamp
 
 WIDTH = 100
-_HEAD = ("drill", "verdict", "recovery", "objective", "± resolution", "profile")
+_HEAD = ("drill", "verdict", "recovery", "objective", "resolution", "profile")
 _BAR = 24
 _TWINS = "A twin is the same story on a sabotaged system. HELD means that the sabotage was caught."
 
@@ -46,7 +46,7 @@ def goal_text(drill: DrillReport) -> tuple[str, str]:
     """Objective and resolution in a few characters. None for a twin: its story is not meant to recover."""
     if drill.twin_of:
         return "-", "-"
-    width = f"± {duration(drill.recovery.resolution)}" if drill.recovery else "-"
+    width = f"{duration(drill.recovery.resolution)}" if drill.recovery else "-"
     return duration(drill.objective) if drill.objective else "-", width
 
 

@@ -104,7 +104,7 @@ class TestRecoveredWithin:
         finding = self.judge(injected(sent_us=S, accepted_us=S + 5000), met("healed(x)", 3 * S, 3 * S - 5000))
         assert (finding.verdict, finding.evidence) == (HELD, (0, 1))
         assert finding.figures == {"recovery_s": 1.995, "resolution_s": 0.01, "objective_s": 10.0}
-        assert finding.actual == "2.0 s (± 10 ms)"
+        assert finding.actual == "2.0 s (resolution 10 ms)"
 
     def test_too_late(self) -> None:
         assert self.judge(injected(), met("healed", 12 * S, 11 * S)).verdict is REFUTED
