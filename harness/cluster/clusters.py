@@ -158,8 +158,10 @@ class Clusters:
         self._open_networks.append(network)
         return network
 
-    def create(self, spec: ClusterSpec) -> Cluster:
+    def create(self, spec: ClusterSpec, *, meanwhile: Callable[[Cluster], None] = lambda _: None) -> Cluster:
         """Make a cluster and return once it is ready (see `harness.cluster.readiness`).
+
+        `meanwhile` is done as soon as the API answers, while nodes and DNS are still coming up.
 
         Raises ConfigError, UnsafeTarget (a cluster of that name that is not ours, an open network), EnvironmentUnfit (a
         port in use), ImageUnavailable and ProvisionFailed; what was made then stays as evidence until `close`.
@@ -175,7 +177,7 @@ class Clusters:
         creation = self.k3d.begin_create(k3d_config(spec, self.images, marks, port), self.run_dir)
         threading.Thread(target=_warm_up, daemon=True).start()
         try:
-            cluster = self._bring_up(spec, port, creation)
+            cluster = self._bring_up(spec, port, creation, meanwhile)
         except BaseException as error:
             creation.abort()
             if isinstance(error, HarnessError):
@@ -239,7 +241,9 @@ class Clusters:
 
     # --- making ----------------------------------------------------------------------------------------------------
 
-    def _bring_up(self, spec: ClusterSpec, port: int, creation: Creation) -> Cluster:
+    def _bring_up(
+        self, spec: ClusterSpec, port: int, creation: Creation, meanwhile: Callable[[Cluster], None]
+    ) -> Cluster:
         """Everything is awaited from the start; the phases are milestones, each as late as its slowest part."""
         with self.journal.phase("cluster.api"):
             listening = Listening(LOOPBACK, port, self.clock, creation.failed)
@@ -254,6 +258,7 @@ class Clusters:
             with self.journal.phase("cluster.nodes"):
                 self._await(AccountThere(view, self.clock), spec)
                 cluster.api.create(probing_pod(pod, self.images.sample.reference))
+                meanwhile(cluster)
                 self._await(NodesReady(view, self.clock, spec.servers + spec.agents), spec)
             with self.journal.phase("cluster.dns"):
                 self._await(DnsAnswering(view, self.clock, pod), spec)

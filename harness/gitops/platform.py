@@ -91,11 +91,9 @@ class Platform:
     def start(self) -> None:
         """Make the cluster and bootstrap it from Git. Returns before all has converged."""
         with self.journal.phase("cluster"):
-            self._cluster = self.clusters.create(self.spec)
+            self._cluster = self.clusters.create(self.spec, meanwhile=self._bootstrap)
         with self.journal.phase("argocd"):
-            self._engine = self._install_engine()
-        with self.journal.phase("root"):
-            self.api.apply_many(self.plan.root_objects(self.repo))
+            self._await_engine()
 
     def rebuild(self) -> None:
         """A new cluster, given only Git: the same name, the same repository, nothing else carried over."""
@@ -125,16 +123,22 @@ class Platform:
         """For people who kept it: how to look at it and how to delete it."""
         return self.cluster.how_to_reach()
 
-    def _install_engine(self) -> ArgoCd:
-        engine = ArgoCd(self.api, clock=self.clock)
+    def _bootstrap(self, cluster: Cluster) -> None:
+        """Argo CD, then the root objects: accepted by an API whose nodes may still be coming up."""
+        engine = ArgoCd(cluster.api, clock=self.clock)
         sets = self.plan.has_application_sets(self.repo)
-        engine.install(self.images, self.profile, settings=self.plan.settings, application_sets=sets)
+        with self.journal.phase("argocd.apply"):
+            engine.install(self.images, self.profile, settings=self.plan.settings, application_sets=sets)
+        with self.journal.phase("root"):
+            cluster.api.apply_many(self.plan.root_objects(self.repo))
+        self._engine = engine
+
+    def _await_engine(self) -> None:
         self._view = LiveView(self.api, self._kinds(), clock=self.clock, on_gap=self._gap).start()
-        probe = engine.ready(self._view)
+        probe = self.engine.ready(self._view)
         ready = until(probe, within=ENGINE_PATIENCE, clock=self.clock, on_change=self._changed, on_beat=self._beat)
         if not ready.met:
             raise ProvisionFailed(f"Argo CD did not become ready: {ready.last.sentence()}")
-        return engine
 
     def _kinds(self) -> tuple[Kind, ...]:
         """What has to be watched to tell convergence: every kind in Git, the Applications, and what runs Argo CD."""
