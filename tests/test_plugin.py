@@ -1,0 +1,171 @@
+"""What bad input gets at the pytest door: one clear message, nothing touched, and the exit code of its class."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import harness.reporting
+import harness.session  # noqa: F401  # pytester drops what a run imported; loaded here, it stays, and is loaded once
+from harness.core.errors import ExitCode
+
+pytest_plugins = ["pytester"]
+
+SCENARIO = """
+import pytest
+
+@pytest.mark.drill(blast_radius="namespace")
+def test_story(drill, platform):
+    '''A promise.'''
+    drill.conclude()
+"""
+APPLICATION = """apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: web}
+spec:
+  project: default
+  source: {repoURL: "https://example.invalid/gitops.git", targetRevision: main, path: apps/web}
+  destination: {server: "https://kubernetes.default.svc", namespace: web}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test here may reach a Docker engine, whatever this machine has."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+
+
+def drill(pytester: pytest.Pytester, *options: str, scenario: str = SCENARIO) -> pytest.RunResult:
+    pytester.makepyfile(test_scenario=scenario)
+    return pytester.runpytest("-p", "no:cacheprovider", "--reports", str(pytester.path / "reports"), *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--images", "nonsense"], "auto, pull, build, bundle"),
+        (["--images", "bundle"], "together with --bundle FILE"),
+        (["--bundle", "x.tar"], "together with --bundle FILE"),
+        (["--timing", "slow"], "one of default, fast"),
+        (["--keep-cluster", "sometimes"], "never|on-failure|always"),
+        (["--egress", "maybe"], "deny|allow"),
+        (["--servers", "3"], "several servers are not supported yet"),
+        (["--agents", "99"], "0 to 8 agents"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_a_run_folder_is_made(
+    pytester: pytest.Pytester, options: list[str], told: str
+) -> None:
+    result = drill(pytester, *options)
+    assert result.ret == ExitCode.USAGE
+    assert told in "\n".join([*result.outlines, *result.errlines])
+    assert not (pytester.path / "reports").exists()
+
+
+def test_an_unknown_option_and_an_unknown_scenario_are_usage_errors(pytester: pytest.Pytester) -> None:
+    assert drill(pytester, "--no-such-option").ret == ExitCode.USAGE
+    assert pytester.runpytest("test_nothing_of_that_name.py").ret == ExitCode.USAGE
+
+
+def test_selecting_nothing_is_not_a_pass(pytester: pytest.Pytester) -> None:
+    assert drill(pytester, "-k", "no_such_story").ret == ExitCode.NOTHING_SELECTED
+
+
+def test_a_marker_with_an_unknown_blast_radius_is_an_error_of_collection(pytester: pytest.Pytester) -> None:
+    result = drill(pytester, scenario=SCENARIO.replace('"namespace"', '"planet"'))
+    assert result.ret == ExitCode.USAGE
+    assert any("namespace, node, cluster" in line for line in result.errlines)
+
+
+def git(folder: Path, *argv: str) -> None:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    subprocess.run(["git", *who, *argv], cwd=folder, check=True, capture_output=True)
+
+
+def repository(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "as it is")
+    return folder
+
+
+WEB = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: '1'}\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"README.md": "nothing here\n"}, "at least one Argo CD Application"),
+        ({"argocd-apps/web.yaml": APPLICATION, "apps/web/a.yaml": "kind: [\n"}, "apps/web/a.yaml"),
+        ({"argocd-apps/web.yaml": APPLICATION, "apps/web/a.yaml": WEB.replace("data:", "kind: Secret\ndata:")}, "kind"),
+        (
+            {"argocd-apps/web.yaml": APPLICATION, "apps/web/a.yaml": WEB, "drill.yaml": "rooot: [x]\n"},
+            "did you mean 'root'",
+        ),
+        (
+            {
+                "argocd-apps/web.yaml": APPLICATION,
+                "apps/web/a.yaml": WEB,
+                "drill.yaml": "objectives: {rebuild: soon}\n",
+            },
+            '"90s" or "15m"',
+        ),
+    ],
+)
+def test_an_unusable_repository_is_a_usage_error_that_names_the_place(
+    pytester: pytest.Pytester, tmp_path: Path, files: dict[str, str], told: str
+) -> None:
+    result = drill(pytester, "--repo", str(repository(tmp_path, files)))
+    assert result.ret == ExitCode.USAGE
+    text = "\n".join(result.outlines)
+    assert told in text
+    assert "Traceback" not in text
+
+
+def test_a_repository_that_is_not_there_or_empty_is_a_usage_error(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    assert drill(pytester, "--repo", "/no/such/repository").ret == ExitCode.USAGE
+    (tmp_path / "empty").mkdir()
+    assert drill(pytester, "--repo", str(tmp_path / "empty")).ret == ExitCode.USAGE
+
+
+def test_a_revision_that_is_not_there_is_a_usage_error(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    repo = repository(tmp_path, {"argocd-apps/web.yaml": APPLICATION, "apps/web/a.yaml": WEB})
+    result = drill(pytester, "--repo", str(repo), "--rev", "no-such-branch")
+    assert result.ret == ExitCode.USAGE
+    assert "no-such-branch" in "\n".join(result.outlines)
+
+
+def test_a_dirty_repository_gets_as_far_as_a_clean_one(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    repo = repository(tmp_path, {"argocd-apps/web.yaml": APPLICATION, "apps/web/a.yaml": WEB})
+    (repo / "apps/web/b.yaml").write_text(WEB.replace("name: web", "name: other"))
+    result = drill(pytester, "--repo", str(repo))
+    assert result.ret == ExitCode.ENVIRONMENT  # the repository is fine; there is no engine
+    assert "1 uncommitted files" in "\n".join(result.outlines)
+
+
+def test_no_engine_is_trouble_of_the_environment_and_proves_nothing(pytester: pytest.Pytester) -> None:
+    result = drill(pytester)
+    assert result.ret == ExitCode.ENVIRONMENT
+    text = "\n".join(result.outlines)
+    assert "INCONCLUSIVE" in text
+    assert "drill provision" in text or "--provision" in text
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.10:2375", "ssh://somebody@192.0.2.10"])
+def test_a_remote_engine_is_refused_for_safety(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    assert drill(pytester).ret == ExitCode.UNSAFE
+
+
+def test_help_documents_the_exit_codes(pytester: pytest.Pytester) -> None:
+    text = " ".join(" ".join(pytester.runpytest("--help").outlines).split())
+    assert "11 harness or environment trouble" in text
+    assert "12 refused for safety" in text
