@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.errors import InjectFailed, ToolError
+from harness.core.errors import InjectFailed, ProvisionFailed, ToolError
 from harness.core.faults import BlastRadius, Injected
 from harness.core.observation import Observation, State
 from harness.gitops.platform import Platform
@@ -30,7 +30,7 @@ class DestroyCluster:
         nodes = len(self.platform.cluster.nodes())
         try:
             self.platform.destroy()
-        except ToolError as error:
+        except (ToolError, ProvisionFailed) as error:
             raise InjectFailed(f"the cluster could not be deleted: {error}") from error
         deleted = (self.platform.clock.now_ns() - begun) / 1e9
         return Injected(begun, begun, f"cluster with {nodes} nodes deleted in {deleted:.1f} s", {"nodes": nodes})

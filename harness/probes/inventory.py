@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.cluster.kube import Ref
 from harness.core.drift import normalise
+from harness.core.errors import ApiRefused
 from harness.gitops.platform import Platform
 
 
@@ -24,7 +25,12 @@ class _Inventory:
         kinds = {(ref.group, ref.kind) for ref in wanted}
         found: dict[str, Any] = {}
         for group, name in sorted(kinds):
-            kind = self.platform.api.kind(group, name)
+            try:
+                kind = self.platform.api.kind(group, name)
+            except ApiRefused as error:
+                if error.status != 404:
+                    raise
+                continue  # its CRD is gone, and its objects with it: they are missing, which is for the check to say
             for item in self.platform.api.list(kind).items:
                 ref = Ref(group, name, item["metadata"].get("namespace", ""), item["metadata"]["name"])
                 if ref in wanted:

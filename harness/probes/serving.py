@@ -34,7 +34,8 @@ class _Answers:
             answer = self.platform.api.raw(f"/api/v1/namespaces/{namespace}/services/{name}:http/proxy{self.path}")
         except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:
             self.first_ns, self.last_failure_ns = None, asked
-            return Observation(State.PENDING, self.subject, expected, str(error).splitlines()[0][:160], asked)
+            why = next(iter(str(error).splitlines()), repr(error))
+            return Observation(State.PENDING, self.subject, expected, why[:160], asked)
         self.first_ns = self.first_ns or clock.now_ns()
         return Observation(
             State.MET,
@@ -49,6 +50,6 @@ class _Answers:
 
 def answers(platform: Platform, service: str, path: str = "/healthz") -> Probe:
     """A Service (namespace/name, port named `http`) answers over HTTP, asked through the API's Service proxy."""
-    if service.count("/") != 1:
+    if service.count("/") != 1 or not all(service.split("/")):
         raise ConfigError("a Service as namespace/name", repr(service), "correct the scenario")
     return _Answers(platform, service, path)

@@ -42,17 +42,16 @@ class _Healed:
         delay = accepted.received_ns - drift.written.sent_ns
         later = [s for s in drift.platform.view.history(drift.ref) if s.received_ns > accepted.received_ns]
         for seen in later:
-            if seen.object["spec"]["replicas"] == drift.before:
+            if not seen.deleted and seen.object["spec"]["replicas"] == drift.before:
                 actual = f"spec.replicas {drift.before} again"
                 # Found by a list after a gap, an event is bounded only by the one before it.
                 prompt = accepted.prompt and seen.prompt
                 bound = seen.received_ns - delay if prompt else seen.previous_ns or 0
                 since = max(accepted.received_ns, bound)
                 return Observation(State.MET, self.subject, expected, actual, seen.received_ns, since)
-        shown = (later or [accepted])[-1].object["spec"]["replicas"]
-        return Observation(
-            State.PENDING, self.subject, expected, f"spec.replicas {shown}", drift.platform.clock.now_ns()
-        )
+        last = (later or [accepted])[-1]
+        shown = "deleted" if last.deleted else f"spec.replicas {last.object['spec']['replicas']}"
+        return Observation(State.PENDING, self.subject, expected, shown, drift.platform.clock.now_ns())
 
 
 def healed(drift: ScaleDeployment) -> Probe:
