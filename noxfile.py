@@ -24,7 +24,9 @@ def _install(session: nox.Session, requirements: str) -> None:
 def dr_drill(session: nox.Session) -> None:
     """Run the drills on a real cluster: `nox -s dr-drill -- [--provision] [-k NAME] [--repo PATH] ...`."""
     _install(session, "drill")
-    session.run("pytest", "scenarios", "-p", "no:cacheprovider", "--no-header", *session.posargs, **TEARDOWN)
+    # A warning of a library is no news about the system under test; in the tests of drill itself it is an error.
+    options = ["-p", "no:cacheprovider", "--no-header", "-W", "default"]
+    session.run("pytest", "scenarios", *options, *session.posargs, **TEARDOWN)
 
 
 @nox.session

@@ -38,7 +38,7 @@ class Target:
 
     root: Path = Path("/")
     run: Callable[..., proc.Completed] = proc.run
-    start: Callable[..., Any] = proc.start
+    start: Callable[..., Any] = proc.launch
     which: Callable[[str], Path | None] = proc.which
     is_root: bool = field(default_factory=lambda: os.geteuid() == 0)
     clock: Clock = field(default_factory=SystemClock)

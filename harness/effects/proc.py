@@ -143,6 +143,18 @@ def start(
         return _open(argv, env, cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
 
 
+def launch(argv: Sequence[str], *, log: Path) -> None:
+    """Start a daemon that is nobody's child and outlives us (a Docker engine), both streams into `log`.
+
+    Raises ToolMissing, CommandFailed.
+    """
+    if which(argv[0]) is None:
+        raise ToolMissing(argv[0])
+    # The shell is replaced by the daemon; its arguments never pass through the shell's own parsing.
+    script = 'log=$1; shift; exec "$@" </dev/null >>"$log" 2>&1'
+    run(["setsid", "--fork", "sh", "-c", script, "sh", str(log), *argv], timeout=timedelta(seconds=10))
+
+
 def stop(child: subprocess.Popen[bytes]) -> None:
     """End a child of `start` and everything it started: SIGTERM, then SIGKILL after 5 s."""
     if child.poll() is None:

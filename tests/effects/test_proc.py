@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -201,3 +202,18 @@ def test_which_also_looks_where_system_tools_are(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", str(tmp_path))
     assert proc.which("our-tool") == tool
     assert proc.which("no-such-tool-1") is None
+
+
+def test_a_launched_daemon_is_nobodys_child_and_writes_to_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "daemon log"
+    proc.launch(["sh", "-c", 'echo "$PPID $$"; exec sleep 30'], log=log)
+    deadline = time.monotonic() + 10
+    while not (log.exists() and log.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    _, pid = log.read_text().split()
+    try:
+        assert os.getsid(int(pid)) != os.getsid(0)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(int(pid), os.WNOHANG)
+    finally:
+        os.kill(int(pid), signal.SIGKILL)
