@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from harness.core.errors import ExitCode, HarnessError
 
@@ -28,13 +29,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         sys.stderr.write(f"drill: {error}\n")
         return int(error.exit_code)
+    except OSError as error:  # a folder that may not be written, a full disk: trouble of this machine, never a verdict
+        sys.stderr.write(f"drill: expected to read and write files; found {error}; mend that and try again\n")
+        return int(ExitCode.ENVIRONMENT)
     except KeyboardInterrupt:
         sys.stderr.write("drill: interrupted\n")
         return int(ExitCode.INTERRUPTED)
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse ends with 2 on bad usage, which among our exit codes (pytest's) means interrupted."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(int(ExitCode.USAGE), f"{self.prog}: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="drill",
         description="Would Git really bring this cluster back?",
         epilog=_EPILOG,

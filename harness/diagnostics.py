@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +17,68 @@ from harness.effects.store import write_text
 from harness.gitops.platform import Platform
 
 _LOG_TAIL = 2000  # lines a node
-_SECRET = re.compile(
-    r"(?i)(token|password|passwd|secret|client-key-data|authorization|bearer)(\"?\s*[:=]\s*\"?)([^\s\",]{6,})"
-    r"|(eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{6,})|(://[^/\s:@]+:)[^@\s/]+(@)"
+_LISTED = (
+    ("pods.json", "", "Pod"),
+    ("events.json", "", "Event"),
+    ("nodes.json", "", "Node"),
+    ("applications.json", "argoproj.io", "Application"),
+)
+_WORD = r"token|password|passwd|secret|api[-_]?key|access[-_]?key|private[-_]?key|client-key-data|authorization"
+_QUOTE = r"\\*[\"']?"  # also as it is inside a string inside JSON
+_SECRETS = tuple(
+    (re.compile(pattern), cover)
+    for pattern, cover in (
+        (r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END|$)", r"\1[redacted]\2"),
+        (r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{6,}", "[redacted]"),
+        (r"K10[0-9a-f]{32,}::[^\s\"']+", "[redacted]"),  # how k3s nodes join
+        (r"(://)[^/\s\"'@]+(?:@[^/\s\"'@]+)*@", r"\1[redacted]@"),
+        (r"(?i)\b(bearer|basic)(\s+)[^\s\"',\\]{6,}", r"\1\2[redacted]"),
+        # An environment variable, as Kubernetes writes it.
+        (rf"(?i)(\"name\": *\"[^\"]*(?:{_WORD})[^\"]*\",\s*\"value\": *\")[^\"]*", r"\1[redacted]"),
+        (
+            rf"(?i)((?:{_WORD}){_QUOTE}\s*[:=]\s*{_QUOTE})(?!bearer\b|basic\b|\[redacted)[^\s\"',\\{{\[]+",
+            r"\1[redacted]",
+        ),
+    )
 )
 
 
 def redact(text: str) -> str:
     """`text` without what looks like a credential."""
-
-    def cover(found: re.Match[str]) -> str:
-        if found.group(1):
-            return f"{found.group(1)}{found.group(2)}[redacted]"
-        return "[redacted]" if found.group(4) else f"{found.group(5)}[redacted]{found.group(6)}"
-
-    return _SECRET.sub(cover, text)
+    for pattern, cover in _SECRETS:
+        text = pattern.sub(cover, text)
+    return text
 
 
 def collect(platform: Platform, folder: Path) -> list[str]:
     """Write what can be had into `folder`; one line for each thing that could not be had."""
     folder.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
-    for name, source in _sources(platform):
+
+    def attempt(name: str, action: Callable[[], None]) -> None:
         try:
-            write_text(folder / name, redact(source()))
+            action()
         except Exception as error:  # noqa: BLE001 - see the module's docstring
-            problems.append(f"{name} could not be collected: {str(error).splitlines()[0] if str(error) else error!r}")
+            problems.append(f"{name} could not be collected: {next(iter(str(error).splitlines()), repr(error))}")
+
+    def save(name: str, source: Callable[[], str]) -> None:
+        attempt(name, lambda: write_text(folder / name, redact(source())))
+
+    def logs() -> None:
+        for node in platform.cluster.nodes():
+            save(f"node-{node.name}.log", partial(platform.cluster.docker.logs, node.container, tail=_LOG_TAIL))
+
+    save("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))
+    if platform.alive:
+        attempt("node logs", logs)
+        for file, group, kind in _LISTED:
+            save(file, partial(_listing, platform, group, kind))
     return problems
 
 
-def _sources(platform: Platform) -> list[tuple[str, Callable[[], str]]]:
-    sources: list[tuple[str, Callable[[], str]]] = [
-        ("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))
-    ]
-    if not platform.alive:
-        return sources
-    cluster = platform.cluster
-
-    def listing(group: str, kind: str) -> Callable[[], str]:
-        return lambda: json.dumps([_trim(o) for o in cluster.api.list(cluster.api.kind(group, kind)).items], indent=1)
-
-    for node in cluster.nodes():
-        sources.append((f"node-{node.name}.log", lambda n=node: cluster.docker.logs(n.container, tail=_LOG_TAIL)))  # type: ignore[misc]
-    sources += [
-        ("pods.json", listing("", "Pod")),
-        ("events.json", listing("", "Event")),
-        ("nodes.json", listing("", "Node")),
-        ("applications.json", listing("argoproj.io", "Application")),
-    ]
-    return sources
+def _listing(platform: Platform, group: str, kind: str) -> str:
+    api = platform.cluster.api
+    return json.dumps([_trim(item) for item in api.list(api.kind(group, kind)).items], indent=1)
 
 
 def _trim(item: dict[str, Any]) -> dict[str, Any]:

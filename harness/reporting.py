@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.effects.store import load_drill, write_text
@@ -29,10 +30,22 @@ def load_run(folder: Path) -> RunReport:
     facts = folder / "run.json"
     if not facts.is_file():
         raise ConfigError("a run folder with a run.json", str(folder), "give one of the folders below reports/")
+    known = _facts(facts)
     drills = [build_drill(*load_drill(path.parent)) for path in sorted(folder.glob("*/plan.json"))]
-    drills.sort(key=lambda d: d.history.events[0].utc if d.history.events else d.name)  # in the order they ran
+    # In the order they ran; what was killed before its first event comes last.
+    drills.sort(key=lambda d: (not d.history.events, d.history.events[0].utc.isoformat() if d.history.events else ""))
     _, preparation, _ = load_drill(folder / "run")
-    return build_run(json.loads(facts.read_text(encoding="utf-8")), drills, preparation)
+    return build_run(known, drills, preparation)
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        found = f"{file}: {error}"
+        raise ConfigError(
+            "a run.json as a run wrote it", found, "give another of the folders below reports/"
+        ) from error
 
 
 def write_reports(folder: Path) -> Summary:

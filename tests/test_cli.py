@@ -1,0 +1,100 @@
+"""The command `drill`: its exit codes, and that what goes wrong is one line on stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.core.errors import ConfigError, EnvironmentUnfit, ExitCode, HarnessError, ProvisionFailed, UnsafeTarget
+
+COMMANDS = ("doctor", "provision", "images", "clean", "bundle", "report")
+
+
+def ended(argv: list[str]) -> int:
+    """The exit code of a command that argparse ends."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(argv)
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_help_documents_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(["--help"]) == ExitCode.OK
+    text = capsys.readouterr().out
+    assert [c for c in COMMANDS if f"\n    {c}" not in text] == []
+    told = text[text.index("exit codes:") :]
+    unsaid = [code for code in ExitCode if code is not ExitCode.INTERNAL and f" {int(code)} " not in told]
+    assert unsaid == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended([command, "--help"]) == ExitCode.OK
+    assert f"usage: drill {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["nonsense"], ["report"], ["bundle", "eat", "x"], ["images", "--imagse", "x"], ["doctor", "x"]]
+)
+def test_bad_usage_has_its_own_code(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(argv) == ExitCode.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].startswith("drill")
+
+
+def test_a_folder_that_is_no_run_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(tmp_path)]) == ExitCode.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        f"drill: expected a run folder with a run.json; found {tmp_path}; give one of the folders below reports/\n"
+    )
+
+
+@pytest.mark.parametrize("argv", [["images", "--images", "magic"], ["bundle", "create", "f", "--images", "magic"]])
+def test_a_source_that_does_not_exist_is_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == ExitCode.USAGE
+    err = capsys.readouterr().err
+    assert err.startswith("drill: expected --images to be one of")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("a", "b", "c"), 4),
+        (UnsafeTarget("a", "b", "c"), 12),
+        (EnvironmentUnfit("a", "b", "c"), 11),
+        (ProvisionFailed("a"), 11),
+        (HarnessError("a"), 11),
+        (KeyboardInterrupt(), 2),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_exit_code_says_which_class_of_thing_went_wrong(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_doctor", fail)
+    assert cli.main(["doctor"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"drill: {error if str(error) else 'interrupted'}\n"
+
+
+def test_a_fault_of_our_own_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_doctor", lambda _: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["doctor"])
+
+
+def test_a_stored_run_is_rendered_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.json").write_text('{"schema": 1, "run_id": "cafe0123"}')
+    assert cli.main(["report", str(tmp_path)]) == ExitCode.OK
+    assert f"report: {tmp_path / 'report.html'}" in capsys.readouterr().out
+    assert (tmp_path / "report.html").is_file()
