@@ -84,6 +84,7 @@ class Session:
     _platform: Platform | None = None
     _hopeless: HarnessError | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
+    _trouble: Exception | None = None  # the first one of the teardown
     _run_log: DrillFolder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,8 +136,8 @@ class Session:
                 revision=options.revision,
                 on_event=self._note("repository"),
             )
-            self._stack.callback(self.folder.forget, "repo")
-            self._stack.callback(repo.close)
+            self._at_close(self.folder.forget, "repo")
+            self._at_close(repo.close)
             plan = read_plan(repo)
         with journal.phase("machine"):
             docker = self._machine()
@@ -157,7 +158,7 @@ class Session:
             journal=journal,
             egress_allowed=options.egress_allowed,
         )
-        self._stack.callback(clusters.close)
+        self._at_close(clusters.close)
         with journal.phase("network"):
             network = clusters.make_network()
             url = repo.serve(network.gateway)
@@ -180,7 +181,7 @@ class Session:
             journal=journal,
             clock=self.clock,
         )
-        self._stack.callback(self._part_with, made)
+        self._at_close(self._part_with, made)
         return made
 
     def _machine(self) -> Docker:
@@ -227,8 +228,9 @@ class Session:
 
     def _explain(self, drill: Drill, error: BaseException, folder: DrillFolder) -> None:
         """The findings of a drill that did not reach its conclusion, and diagnostics while the cluster still stands."""
-        if drill.verdict is None:
-            drill.judge([])
+        if drill.verdict in (None, Verdict.HELD):  # also one that went wrong after its conclusion: no pass
+            if drill.verdict is None:
+                drill.judge([])
             blame = Verdict.REFUTED if isinstance(error, DrillFailed) else Verdict.INCONCLUSIVE
             text = str(error) or type(error).__name__
             finding = Finding("the drill ran to its end", blame, "a conclusion", text.splitlines()[0][:400])
@@ -268,6 +270,20 @@ class Session:
             self.folder.write_run(self.facts)
             self.journal.add("run.ended", self.run_id)
             self._run_log.close()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _at_close(self, action: Callable[..., object], *given: Any) -> None:
+        """Have `action` done at `close`, whatever the others come to: an ExitStack alone would raise the last error."""
+
+        def act() -> None:
+            try:
+                action(*given)
+            except Exception as error:  # noqa: BLE001 - the teardown stack: recorded here, the first is raised by close
+                self._trouble = self._trouble or error
+                self.journal.add("note", "teardown", text=f"{type(error).__name__}: {error}")
+
+        self._stack.callback(act)
 
     def _part_with(self, made: Platform) -> None:
         failed = any(v is not Verdict.HELD for v in self.verdicts.values())
