@@ -38,6 +38,7 @@ EXIT_CODES = (
 )
 SESSION = pytest.StashKey["Session"]()
 OUTCOMES = pytest.StashKey[list[BaseException]]()
+LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,6 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     config.stash[OUTCOMES] = []
+    config.stash[LEFT_OUT] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,8 +93,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     try:
         _options(config).checked()
-    except HarnessError as error:
-        pytest.exit(f"drill: {error}", returncode=int(error.exit_code))
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 @pytest.fixture(scope="session")
@@ -164,11 +166,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Our own errors are messages for people, not tracebacks; figures go to JUnit as properties."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
-    if error is not None and item.get_closest_marker("drill"):
-        item.config.stash[OUTCOMES].append(error)
+    if error is None or not item.get_closest_marker("drill"):
+        return report
+    known = item.config.stash[OUTCOMES]
     if isinstance(error, HarnessError | DrillFailed):
         blame = "REFUTED" if isinstance(error, DrillFailed) else "INCONCLUSIVE"
-        report.longrepr = f"{blame}: {type(error).__name__}: {error}"
+        again = any(error is before for before in known)
+        report.longrepr = f"{blame}: {'the same again' if again else f'{type(error).__name__}: {error}'}"
+    known.append(error)
     return report
 
 
@@ -183,8 +188,20 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.exitstatus = max(getattr(e, "exit_code", ExitCode.ENVIRONMENT) for e in outcomes)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Remember the drills that -k or -m left out: when none is left, say which there are."""
+    for item in items:
+        if item.get_closest_marker("drill"):
+            item.config.stash[LEFT_OUT].append(item.name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """The table and the report's path."""
+    left_out = config.stash[LEFT_OUT]
+    if exitstatus == ExitCode.NOTHING_SELECTED and left_out:
+        terminalreporter.write_line(
+            f"expected a scenario that fits the selection; found none; choose among: {', '.join(left_out)}"
+        )
     session = config.stash.get(SESSION, None)
     if session is None:
         return

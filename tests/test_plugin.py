@@ -74,6 +74,19 @@ def test_selecting_nothing_is_not_a_pass(pytester: pytest.Pytester) -> None:
     assert drill(pytester, "-k", "no_such_story").ret == ExitCode.NOTHING_SELECTED
 
 
+def test_selecting_nothing_says_what_there_is(pytester: pytest.Pytester) -> None:
+    assert any("choose among: test_story" in line for line in drill(pytester, "-k", "no_such_story").outlines)
+
+
+def test_what_stops_every_drill_is_told_once(pytester: pytest.Pytester) -> None:
+    result = drill(pytester, scenario=SCENARIO + SCENARIO.replace("test_story", "test_other"))
+    assert result.ret == ExitCode.ENVIRONMENT
+    text = "\n".join(result.outlines)
+    assert text.count("ERROR at setup") == 2
+    assert text.count("\nINCONCLUSIVE: EnvironmentUnfit: expected a Docker engine") == 1
+    assert "INCONCLUSIVE: the same again" in text
+
+
 def test_a_marker_with_an_unknown_blast_radius_is_an_error_of_collection(pytester: pytest.Pytester) -> None:
     result = drill(pytester, scenario=SCENARIO.replace('"namespace"', '"planet"'))
     assert result.ret == ExitCode.USAGE

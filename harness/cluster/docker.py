@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
@@ -97,8 +99,13 @@ class Docker:
     # --- the engine ------------------------------------------------------------------------------------------------
 
     def endpoint(self) -> str:
-        """Where the CLI would go: DOCKER_HOST, DOCKER_CONTEXT and the current context are all honoured by it."""
-        return self._cli("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").stdout.strip()
+        """Where the CLI would go, found without going there: DOCKER_HOST, else DOCKER_CONTEXT, else what is current."""
+        chosen, context = os.environ.get("DOCKER_HOST", ""), _context()
+        if chosen:
+            return chosen if "://" in chosen else f"tcp://{chosen}"
+        # `docker context inspect` greets the engine in use (seen with 20.10): a context is read pointed at nothing.
+        at = () if context == "default" else ("--host", "unix:///dev/null")
+        return self._cli(*at, "context", "inspect", context, "--format", "{{.Endpoints.docker.Host}}").stdout.strip()
 
     def engine(self) -> Engine:
         """Facts about the engine, which must be local and must answer. Raises EnvironmentUnfit and UnsafeTarget."""
@@ -300,6 +307,17 @@ def _whales() -> Any:
     from python_on_whales import DockerClient  # half a second of import that collection must not pay
 
     return DockerClient(client_call=["docker"])
+
+
+def _context() -> str:
+    """The name of the context in use; see `docker context use` and the property currentContext of config.json."""
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    current = settings.get("currentContext") if isinstance(settings, dict) else None
+    return os.environ.get("DOCKER_CONTEXT") or str(current or "default")
 
 
 def _refuse_remote(endpoint: str) -> None:

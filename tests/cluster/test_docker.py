@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,6 +43,15 @@ NETWORK = {
     "Options": {"com.docker.network.bridge.name": "drl-1"},
     "IPAM": {"Driver": "default", "Options": None, "Config": [{"Subnet": "172.28.1.0/24", "Gateway": "172.28.1.1"}]},
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Whatever the user's own docker command is pointed at stays out; the folder of its configuration."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return tmp_path
 
 
 class Cli:
@@ -81,6 +91,33 @@ def test_a_remote_engine_is_refused_before_it_is_asked(endpoint: str) -> None:
         Docker(run=cli).engine()
 
     assert len(cli.calls) == 2
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.10:2375", "192.0.2.10:2375", "ssh://me@example.net"])
+def test_a_remote_docker_host_is_refused_without_one_command(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    cli = Cli()
+
+    with pytest.raises(UnsafeTarget, match="remote engine"):
+        Docker(run=cli).engine()
+
+    assert cli.calls == [("",)]
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_a_context_is_looked_up_with_the_cli_pointed_at_nothing(
+    by_variable: bool, no_context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_variable:
+        monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    else:
+        (no_context / "config.json").write_text('{"currentContext": "far"}')
+    cli = Cli(("context inspect far", 0, "ssh://me@example.net", ""))
+
+    with pytest.raises(UnsafeTarget):
+        Docker(run=cli).engine()
+
+    assert cli.calls[1][:6] == ("docker", "--host", "unix:///dev/null", "context", "inspect", "far")
 
 
 @pytest.mark.parametrize("endpoint", [LOCAL, "tcp://127.0.0.1:2375", "tcp://localhost:2375", "unix:///home/u/d.sock"])

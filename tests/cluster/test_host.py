@@ -19,12 +19,20 @@ from harness.effects.proc import Completed
 ALL_CAPS = (1 << 41) - 1
 
 
+@pytest.fixture(autouse=True)
+def no_user_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the user's own docker command is pointed at stays out."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-such-folder"))
+
+
 def docker(*, endpoint: str = "unix:///x", up: bool = True, runtime: str = "runc", images: bool = True) -> Docker:
     info = {"ServerVersion": "20.10.24", "DefaultRuntime": runtime, "DockerRootDir": "/var/lib/docker"}
 
     def run(argv: Sequence[str], *, timeout: timedelta, check: bool = True) -> Completed:
         code, out, err = 0, "", ""
-        if argv[1] == "context":
+        if "context" in argv:
             out = endpoint
         elif argv[1] == "info":
             code, out, err = (0, json.dumps(info), "") if up else (1, "{}", "Cannot connect to the Docker daemon")
