@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -95,6 +96,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _options(config).checked()
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
+    for category in ("PytestUnraisableExceptionWarning", "PytestUnhandledThreadExceptionWarning"):
+        config.addinivalue_line("filterwarnings", f"default::pytest.{category}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """An interrupt that lands in a thread or a callback is a warning; as an error it would end the run with 1, REFUTED.
+
+    pytest collects those a last time after this hook, where only the process's own filters count.
+    """
+    if config.stash.get(SESSION, None) is not None:
+        for category in (pytest.PytestUnraisableExceptionWarning, pytest.PytestUnhandledThreadExceptionWarning):
+            warnings.filterwarnings("ignore", category=category)
 
 
 @pytest.fixture(scope="session")

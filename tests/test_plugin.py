@@ -87,6 +87,41 @@ def test_what_stops_every_drill_is_told_once(pytester: pytest.Pytester) -> None:
     assert "INCONCLUSIVE: the same again" in text
 
 
+def test_what_is_lost_in_a_thread_or_a_callback_refutes_nothing(pytester: pytest.Pytester) -> None:
+    """An interrupt lands wherever Python is just then; with warnings as errors the run would end with 1, REFUTED."""
+    pytester.makeini("[pytest]\nfilterwarnings = error")
+    pytester.makeconftest(
+        """
+        import threading
+
+        class Lost:
+            def __del__(self):
+                raise KeyboardInterrupt
+
+        def lose():
+            Lost()
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+
+        def pytest_sessionfinish():
+            lose()
+        """
+    )
+    scenario = """
+        import pytest
+        from conftest import lose
+
+        @pytest.mark.drill(blast_radius="namespace")
+        def test_story(drill_session):
+            lose()
+            raise KeyboardInterrupt
+        """
+    pytester.makepyfile(test_scenario=scenario)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reports", str(pytester.path / "reports"))
+    assert result.ret == ExitCode.INTERRUPTED
+
+
 def test_a_marker_with_an_unknown_blast_radius_is_an_error_of_collection(pytester: pytest.Pytester) -> None:
     result = drill(pytester, scenario=SCENARIO.replace('"namespace"', '"planet"'))
     assert result.ret == ExitCode.USAGE
