@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Generator, Iterator
 from datetime import timedelta
@@ -39,6 +40,8 @@ EXIT_CODES = (
 )
 SESSION = pytest.StashKey["Session"]()
 OUTCOMES = pytest.StashKey[list[BaseException]]()
+IMPATIENCE = 3.0  # seconds
+TEARING_DOWN = "\ntearing down; a moment (kill -9 leaves work for `drill clean`)\n"
 LEFT_OUT = pytest.StashKey[list[str]]()
 
 
@@ -253,14 +256,26 @@ def _options(config: pytest.Config) -> Any:
 
 
 def _terminate_like_interrupt() -> None:
-    """SIGTERM and SIGHUP must tear down as Ctrl-C does; by default Python dies without running one finaliser."""
+    """SIGTERM and SIGHUP must tear down as Ctrl-C does; by default Python dies without running one finaliser.
+
+    An impatient second signal right after the first is not raised: it would hit pytest while that handles the first.
+    A later one is, for Python may have lost the first (in a callback, say).
+    """
+    raised = -IMPATIENCE
 
     def interrupt(signum: int, _frame: object) -> None:
-        raise KeyboardInterrupt(f"signal {signum}")
+        nonlocal raised
+        now = time.monotonic()
+        if now - raised < IMPATIENCE:
+            sys.stderr.write(TEARING_DOWN)
+            return
+        raised = now
+        raise KeyboardInterrupt(signal.Signals(signum).name)
 
     if threading.current_thread() is threading.main_thread():
-        for sign in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(sign, interrupt)
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(sign) is not signal.SIG_IGN:  # as `nohup` and background jobs want it
+                signal.signal(sign, interrupt)
 
 
 class _Console:
@@ -298,7 +313,7 @@ class _Console:
         if main:
             signal.signal(
                 signal.SIGINT,
-                lambda *_: sys.stderr.write("\ntearing down; a moment (kill -9 leaves work for `drill clean`)\n"),
+                lambda *_: sys.stderr.write(TEARING_DOWN),
             )
         try:
             action()

@@ -122,6 +122,31 @@ def test_what_is_lost_in_a_thread_or_a_callback_refutes_nothing(pytester: pytest
     assert result.ret == ExitCode.INTERRUPTED
 
 
+@pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_impatient_second_signal_does_not_cut_the_end_short(pytester: pytest.Pytester, sign: str) -> None:
+    pytester.makeconftest(
+        f"""
+        import os, pytest, signal
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_keyboard_interrupt():
+            os.kill(os.getpid(), signal.{sign})
+        """
+    )
+    scenario = f"""
+        import os, pytest, signal
+
+        @pytest.mark.drill(blast_radius="namespace")
+        def test_story(drill_session):
+            os.kill(os.getpid(), signal.{sign})
+        """
+    pytester.makepyfile(test_scenario=scenario)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reports", str(pytester.path / "reports"))
+    assert result.ret == ExitCode.INTERRUPTED
+    assert any("tearing down" in line for line in result.errlines)
+    assert (pytester.path / "reports/latest/report.html").exists()
+
+
 def test_a_marker_with_an_unknown_blast_radius_is_an_error_of_collection(pytester: pytest.Pytester) -> None:
     result = drill(pytester, scenario=SCENARIO.replace('"namespace"', '"planet"'))
     assert result.ret == ExitCode.USAGE
