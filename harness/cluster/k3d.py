@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,10 +19,20 @@ from typing import Any, Protocol
 import yaml
 
 from harness.core.clock import MILLISECOND, MINUTE, SECOND, Clock, SystemClock, between_ns
-from harness.core.errors import CommandFailed, CommandTimeout, EnvironmentUnfit, ImageUnavailable, ProvisionFailed
+from harness.core.errors import (
+    CommandFailed,
+    CommandTimeout,
+    EnvironmentUnfit,
+    ImageUnavailable,
+    ProvisionFailed,
+    ToolError,
+)
 from harness.effects import proc
 
-SUPPORTED = ((5, 8, 0), (6, 0, 0))  # from, below: the configuration schema and the flags were read in 5.8 and 5.9
+SUPPORTED = (
+    (5, 8, 0),
+    (6, 0, 0),
+)  # from, below: the configuration schema and the flags were read in 5.8 and 5.9, measured with 5.9
 API_VERSION = "k3d.io/v1alpha5"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _QUICK = 20 * SECOND
@@ -80,10 +90,14 @@ def version_at(binary: Path, run: Runner = proc.run) -> tuple[int, int, int] | N
 
 
 def find(cache: Path, run: Runner = proc.run) -> Path | None:
-    """The k3d on PATH if its version is supported, else ours in `cache`/bin, else None."""
+    """The k3d on PATH if its version is supported, else ours in `cache`/bin, else None.
+
+    One that fails to answer is passed over.
+    """
     for binary in (proc.which("k3d"), cache / "bin" / "k3d"):
-        if binary is not None and binary.exists() and supported(version_at(binary, run)):
-            return binary
+        with suppress(ToolError):
+            if binary is not None and binary.exists() and supported(version_at(binary, run)):
+                return binary
     return None
 
 

@@ -224,6 +224,8 @@ def test_ours_is_taken_when_the_one_on_path_is_unsupported(tmp_path: Path, monke
     assert k3d.find(tmp_path / "cache") == cache / "k3d"
     (path / "k3d").write_text('#!/bin/sh\necho \'{"k3d":"v5.8.3"}\'\n')
     assert k3d.find(tmp_path / "cache") == path / "k3d"
+    (path / "k3d").write_text("#!/bin/sh\nexit 3\n")
+    assert k3d.find(tmp_path / "cache") == cache / "k3d", "one that fails is passed over"
 
 
 def test_redaction_keeps_the_rest() -> None:

@@ -9,10 +9,10 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+from harness.cluster.k3d import SUPPORTED
 from harness.effects import proc
 
-# 5.9.0 is what every figure and the node's contract were measured with; later 5.x keep its flags.
-OLDEST, BELOW = (5, 9, 0), (6, 0, 0)
+OLDEST, BELOW = SUPPORTED
 _ASK = timedelta(seconds=10)
 
 

@@ -104,7 +104,8 @@ def test_a_k3d_on_path_is_used_if_it_is_one_we_know(context: Context, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("version", "expected"), [("5.9.0", True), ("5.10.0", True), ("5.8.3", False), ("6.0.0", False), ("", False)]
+    ("version", "expected"),
+    [("5.9.0", True), ("5.10.0", True), ("5.8.3", True), ("5.7.5", False), ("6.0.0", False), ("", False)],
 )
 def test_versions_of_k3d_are_compared_as_numbers(version: str, expected: bool) -> None:
     assert supported(version) is expected
