@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,15 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test here may reach a Docker engine, whatever this machine has."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
     monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals reach the runs started here, also where this suite was started in the background, deaf to Ctrl-C."""
+    before = {sign: signal.signal(sign, signal.default_int_handler) for sign in (signal.SIGINT, signal.SIGHUP)}
+    yield
+    for sign, handler in before.items():
+        signal.signal(sign, handler)
 
 
 def drill(pytester: pytest.Pytester, *options: str, scenario: str = SCENARIO) -> pytest.RunResult:
@@ -122,6 +133,7 @@ def test_what_is_lost_in_a_thread_or_a_callback_refutes_nothing(pytester: pytest
     assert result.ret == ExitCode.INTERRUPTED
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_impatient_second_signal_does_not_cut_the_end_short(pytester: pytest.Pytester, sign: str) -> None:
     pytester.makeconftest(
