@@ -7,14 +7,16 @@ said in a line. This is one of the three places with a broad `except`: a dead AP
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.core.redaction import redact
 from harness.effects.store import write_text
 from harness.gitops.platform import Platform
+
+__all__ = ["collect", "redact"]
 
 _LOG_TAIL = 2000  # lines a node
 _LISTED = (
@@ -23,31 +25,6 @@ _LISTED = (
     ("nodes.json", "", "Node"),
     ("applications.json", "argoproj.io", "Application"),
 )
-_WORD = r"token|password|passwd|secret|api[-_]?key|access[-_]?key|private[-_]?key|client-key-data|authorization"
-_QUOTE = r"\\*[\"']?"  # also as it is inside a string inside JSON
-_SECRETS = tuple(
-    (re.compile(pattern), cover)
-    for pattern, cover in (
-        (r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END|$)", r"\1[redacted]\2"),
-        (r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{6,}", "[redacted]"),
-        (r"K10[0-9a-f]{32,}::[^\s\"']+", "[redacted]"),  # how k3s nodes join
-        (r"(://)[^/\s\"'@]+(?:@[^/\s\"'@]+)*@", r"\1[redacted]@"),
-        (r"(?i)\b(bearer|basic)(\s+)[^\s\"',\\]{6,}", r"\1\2[redacted]"),
-        # An environment variable, as Kubernetes writes it.
-        (rf"(?i)(\"name\": *\"[^\"]*(?:{_WORD})[^\"]*\",\s*\"value\": *\")[^\"]*", r"\1[redacted]"),
-        (
-            rf"(?i)((?:{_WORD}){_QUOTE}\s*[:=]\s*{_QUOTE})(?!bearer\b|basic\b|\[redacted)[^\s\"',\\{{\[]+",
-            r"\1[redacted]",
-        ),
-    )
-)
-
-
-def redact(text: str) -> str:
-    """`text` without what looks like a credential."""
-    for pattern, cover in _SECRETS:
-        text = pattern.sub(cover, text)
-    return text
 
 
 def collect(platform: Platform, folder: Path) -> list[str]:
