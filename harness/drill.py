@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
-from harness.core.checks import Check, fault_landed, waits_ended_met
+from harness.core.checks import Check, fault_landed, stayed_so, stayed_within_blast_radius, waits_ended_met
 from harness.core.clock import MINUTE, SECOND, Clock
 from harness.core.compose import every, patient
 from harness.core.errors import (
+    ApiRefused,
+    ApiUnreachable,
     ConfigError,
     DrillFailed,
     HarnessError,
@@ -23,17 +25,23 @@ from harness.core.errors import (
     NotConverged,
     ObjectiveMissed,
     PreconditionUnmet,
+    ProvisionFailed,
     UnsafeTarget,
 )
-from harness.core.faults import BlastRadius, Fault, Sabotage
-from harness.core.observation import Observation, Probe
+from harness.core.faults import BlastRadius, Fault, Reversible, Sabotage
+from harness.core.observation import Observation, Probe, State
 from harness.core.timeline import Timeline, phase
 from harness.core.verdict import Finding, Verdict, join
-from harness.effects.waiting import Outcome, until
+from harness.effects.waiting import Outcome, hold, until
 
 F = TypeVar("F", bound=Fault)
+R = TypeVar("R", bound="ReversibleFault")
 CONFIRMATION = 30 * SECOND  # a fault that has not landed by then did not land
 NOTHING = timedelta(0)
+
+
+class ReversibleFault(Fault, Reversible, Protocol):
+    """A fault that we undo."""
 
 
 class Reading(Protocol):
@@ -75,6 +83,7 @@ class Drill:
     patience_factor: float = 1.0
     findings: list[Finding] = field(default_factory=list)
     verdict: Verdict | None = None
+    census: Reading | None = None  # who is there, to tell who was harmed; None where a drill has no cluster
     tainted: str = ""  # why what was drilled must not be used again
     _expected: _Expectation | None = None
 
@@ -93,11 +102,13 @@ class Drill:
             raise UnsafeTarget(f"a fault within the declared blast radius ({self.blast_radius.name.lower()})",
                                f"{fault.subject}, which reaches the {fault.blast_radius.name.lower()}",
                                f"declare blast_radius={fault.blast_radius.name.lower()!r} on the scenario")  # fmt: skip
+        if not self._harmed:
+            self._take_census()
         self.timeline.add("fault.injecting", fault.subject)
         done = fault.inject()
         self.timeline.add("fault.injected", fault.subject, at_ns=done.accepted_ns, what=done.what,
                           sent_us=self._us(done.sent_ns), accepted_us=self._us(done.accepted_ns),
-                          detail=dict(done.detail or {}))  # fmt: skip
+                          touches=list(fault.touches), detail=dict(done.detail or {}))  # fmt: skip
         question = patient(_Confirmation(fault), self.clock)  # the harm may be that the system cannot be reached
         landed = until(question, within=CONFIRMATION, clock=self.clock, poll=timedelta(milliseconds=50))
         self.timeline.add("fault.confirmed", fault.subject, at_ns=landed.last.at_ns, state=landed.last.state.value,
@@ -107,6 +118,38 @@ class Drill:
         if self._expected:
             self._expected.sabotage.after_injection()
         return fault
+
+    @contextmanager
+    def fault(self, fault: R) -> Iterator[R]:
+        """Inject, and heal at the end of the block, whatever happened inside.
+
+        A heal that fails is recorded and taints the system; it never hides the first error. Raises what `inject` does.
+        """
+        try:
+            yield self.inject(fault)
+        finally:
+            self._heal(fault)
+
+    def hold(self, *probes: Probe, lasting: timedelta) -> Observation:
+        """See that every probe is MET now and stays so for `lasting`: what is to be left alone is.
+
+        Raises NotConverged when one is not: the drill has then its own REFUTED finding; HarnessError when that could
+        not be seen at the end; before any fault PreconditionUnmet. Raises ConfigError without a probe.
+        """
+        probe = every(*probes)
+        self.timeline.add("hold.begun", probe.subject, lasting_s=lasting.total_seconds())
+        outcome = hold(probe, lasting=lasting, clock=self.clock, on_change=self._changed, on_beat=self._beat)
+        last = outcome.last
+        self.timeline.add("hold.ended", probe.subject, state=last.state.value, expected=last.expected,
+                          actual=last.actual, lasting_s=lasting.total_seconds(),
+                          waited_s=outcome.waited.total_seconds(), detail=self._placed(last.detail))  # fmt: skip
+        if outcome.met:
+            return last
+        told = f"{probe.subject}: {last.sentence()}"
+        if not self._harmed:
+            raise PreconditionUnmet(told)
+        self.judge(())
+        raise NotConverged(told) if last.state is State.BROKEN else HarnessError(told)
 
     def until(self, *probes: Probe, within: timedelta, settle: timedelta = NOTHING) -> Observation:
         """Wait until every probe is MET, and stays so for `settle`.
@@ -149,9 +192,11 @@ class Drill:
             raise HarnessError("\n".join(f.sentence() for f in self.findings if f.verdict is Verdict.INCONCLUSIVE))
 
     def judge(self, checks: Sequence[Check]) -> Verdict:
-        """Every check on the timeline so far; `fault_landed` and `waits_ended_met` always among them."""
+        """Every check on the timeline so far, and always those that every drill owes (see `_owed`)."""
+        if self._harmed:
+            self._take_census()
         history = self.timeline.history()
-        self.findings = [check(history) for check in (fault_landed(), waits_ended_met(), *checks)]
+        self.findings = [check(history) for check in (*self._owed(), *checks)]
         self.verdict = join(f.verdict for f in self.findings)
         for finding in self.findings:
             self.timeline.add("finding", finding.claim, **finding.to_record())
@@ -178,6 +223,30 @@ class Drill:
         finally:
             self._expected = None
             self._undo(sabotage)
+
+    def _owed(self) -> tuple[Check, ...]:
+        held = bool(self.timeline.history().of("hold.ended"))
+        counted = self.census is not None and self._harmed
+        return (fault_landed(), waits_ended_met(), *([stayed_so()] if held else []),
+                *([stayed_within_blast_radius()] if counted else []))  # fmt: skip
+
+    def _take_census(self) -> None:
+        if self.census is None:
+            return
+        try:
+            self.observe(self.census)
+        except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:  # the check says that one is missing
+            self.timeline.add("note", "census", text=f"not taken: {str(error) or repr(error)}")
+
+    def _heal(self, fault: Reversible) -> None:
+        subject = str(getattr(fault, "subject", fault))
+        self.timeline.add("heal.begun", subject)
+        try:
+            fault.heal()
+            self.timeline.add("heal.ended", subject)
+        except Exception as error:  # noqa: BLE001 - the heal stack: an undo must never hide the first error
+            self.tainted = self.tainted or f"{subject} could not be healed: {str(error) or repr(error)}"
+            self.timeline.add("heal.failed", subject, error=str(error) or repr(error))
 
     def _undo(self, sabotage: Sabotage) -> None:
         # The twin's verdict stands whatever happens here; a failed undo is recorded and taints the system.

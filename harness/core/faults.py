@@ -40,6 +40,13 @@ class Fault(Protocol):
     @property
     def blast_radius(self) -> BlastRadius: ...
 
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """Shell patterns over identities (`Deployment shop/api`, `Node agent-0`, `* shop/*`): all it may harm.
+
+        What such an object owns, and what runs on such a Node, is meant as well.
+        """
+
     def inject(self) -> Injected:
         """Do the harm. Raises InjectFailed when it could not be done."""
 

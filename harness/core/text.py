@@ -1,11 +1,12 @@
-"""How durations are written and read, everywhere the same.
+"""How durations and lists of names are written and read, everywhere the same.
 
-Here belong formatting and parsing of durations. Nothing else.
+Here belong formatting and parsing. Nothing else.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -41,3 +42,9 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(seconds=sum(float(n) * _UNITS[u] for n, u in parts))
     except OverflowError:
         raise ValueError(f"{text!r} is longer than any duration can be") from None
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """The first few of `names`, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

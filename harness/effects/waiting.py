@@ -1,7 +1,8 @@
 """Waiting: the only module in which time passes on purpose.
 
-Here belong `Signal`, `until` (wait for a probe, woken by watches, with patience and a settle window) and `retrying`
-(transport retries by tenacity, every attempt reported). What is waited for does not: that is a probe.
+Here belong `Signal`, `until` (wait for a probe, woken by watches, with patience and a settle window), `hold` (see that
+nothing changes) and `retrying` (transport retries by tenacity, every attempt reported). What is waited for does not:
+that is a probe.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from typing import TypeVar
 import tenacity
 
 from harness.core.clock import SECOND, Clock, SystemClock, between_ns
+from harness.core.errors import ApiRefused, ApiUnreachable
 from harness.core.observation import Observation, Probe, State
 
 T = TypeVar("T")
 HEARTBEAT = 8 * SECOND  # at least every 10 s a person must see what is awaited
 NOTHING = timedelta(0)
+AN_ANSWER = "an answer"  # what is expected where nothing else could be asked
 
 
 class Signal:
@@ -125,6 +128,55 @@ def until(
             probe.signal.wait_beyond(version, pause)
         else:
             clock.sleep(pause)
+
+
+def hold(
+    probe: Probe,
+    *,
+    lasting: timedelta,
+    clock: Clock,
+    on_change: Callable[[Observation], object] = lambda _: None,
+    on_beat: Callable[[Observation, timedelta], object] = lambda _, __: None,
+    poll: timedelta = SECOND,
+) -> Outcome:
+    """Look for `lasting`: `probe` must be MET now and all the time. Anything else ends it, and is BROKEN.
+
+    So is what was lost and won again between two looks, where the probe can tell. A system that cannot be reached is
+    no answer: the looking goes on, and only if there is none at the end either is the outcome PENDING.
+    """
+    begun = clock.now_ns()
+    end = begun + int(lasting.total_seconds() * 1e9)
+    last_beat, said = begun, ""
+    while True:
+        version = probe.signal.version if probe.signal else 0
+        seen = _look(probe, clock)
+        now = clock.now_ns()
+        if seen.actual != said:
+            said, last_beat = seen.actual, now
+            on_change(seen)
+        elif between_ns(last_beat, now) >= HEARTBEAT:
+            last_beat = now
+            on_beat(seen, between_ns(now, end))
+        lost = seen.met and seen.not_before_ns is not None and seen.not_before_ns > begun
+        if lost or (not seen.met and seen.expected != AN_ANSWER):
+            told = f"lost and won again: {seen.actual}" if lost else seen.actual
+            return Outcome(replace(seen, state=State.BROKEN, actual=told), between_ns(begun, now))
+        if now >= end:
+            return Outcome(seen, between_ns(begun, now))
+        edges = (now + int(poll.total_seconds() * 1e9), last_beat + int(HEARTBEAT.total_seconds() * 1e9), end)
+        pause = max(between_ns(now, min(edges)), timedelta(microseconds=200))
+        if probe.signal:
+            probe.signal.wait_beyond(version, pause)
+        else:
+            clock.sleep(pause)
+
+
+def _look(probe: Probe, clock: Clock) -> Observation:
+    try:
+        return probe.observe()
+    except (ApiUnreachable, ApiRefused) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        return Observation(State.PENDING, probe.subject, AN_ANSWER, said, clock.now_ns())
 
 
 def _bounded(seen: Observation, otherwise_ns: int | None) -> Observation:

@@ -19,6 +19,7 @@ class DestroyCluster:
 
     platform: Platform
     blast_radius: BlastRadius = BlastRadius.CLUSTER
+    touches: tuple[str, ...] = ("*",)
 
     @property
     def subject(self) -> str:

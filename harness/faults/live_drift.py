@@ -39,6 +39,10 @@ class ScaleDeployment:
     def subject(self) -> str:
         return f"ScaleDeployment({self.target} to {self.replicas})"
 
+    @property
+    def touches(self) -> tuple[str, ...]:
+        return (str(self.ref),)
+
     def inject(self) -> Injected:
         api, kind = self.platform.api, self.platform.api.kind("apps", "Deployment")
         self.platform.view.follow(self.ref)

@@ -1,0 +1,35 @@
+"""Pure judges: a history in, a finding out.
+
+Here belong the claims a drill can make, one module a subject. Each is a function that returns a `Check`; nothing here
+asks a cluster, a clock or a disk, so that any stored run can be judged again. What a judge may read is only what the
+timeline holds.
+
+Events read here (written by `harness.drill` and `harness.gitops.platform`):
+  drill.begun       promise, blast_radius
+  fault.injected    sent_us, accepted_us (monotonic, on the timeline): when it was asked for, when it was accepted;
+                    touches (patterns over identities)
+  fault.confirmed   state, actual
+  until.ended       state, expected, actual, met_us, not_before_us, flaps, within_s, waited_s
+  hold.ended        state, expected, actual, lasting_s
+  observed          reading (name), value
+"""
+
+from __future__ import annotations
+
+from harness.core.checks.check import Check
+from harness.core.checks.inventory import everything_came_back
+from harness.core.checks.landing import fault_landed, stayed_so, waits_ended_met
+from harness.core.checks.radius import stayed_within_blast_radius
+from harness.core.checks.recovery import Interval, interval, recovered_within
+
+__all__ = [
+    "Check",
+    "Interval",
+    "everything_came_back",
+    "fault_landed",
+    "interval",
+    "recovered_within",
+    "stayed_so",
+    "stayed_within_blast_radius",
+    "waits_ended_met",
+]

@@ -1,0 +1,78 @@
+"""Who is there: every object of a cluster, by its identity, with what tells whether it was harmed.
+
+Here belongs the census reading. Comparing two of them is `harness.core.checks.radius`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.cluster.kube import KubeApi
+from harness.core.errors import ApiRefused
+from harness.core.objects import Kind, Object, dig, ref_of
+from harness.gitops.platform import Platform
+
+# What comes and goes by itself: records of what happened, locks, what follows from Pods and Services, measurements.
+_RESTLESS = frozenset(
+    ("Event", "Lease", "EndpointSlice", "Endpoints", "CertificateSigningRequest", "Job", "PodMetrics", "NodeMetrics",
+     "VolumeAttachment", "IPAddress", "LeaseCandidate")
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Census:
+    platform: Platform
+    name: str = "census"
+
+    def read(self) -> dict[str, Any]:
+        """Identity -> uid, and where there is one: owner (uid), node, restarts. UIDs are cut to 8 characters.
+
+        Raises ApiUnreachable, ApiRefused, ProvisionFailed (no cluster).
+        """
+        kinds = [kind for kind in self.platform.api.kinds() if counted(kind)]
+        items = (item for kind in kinds for item in _listed(self.platform.api, kind))
+        return {str(ref_of(item)): _entry(item) for item in items if not _of_a_job(item)}
+
+
+def counted(kind: Kind) -> bool:
+    """Whether objects of this kind are part of a census."""
+    return kind.watchable and kind.kind not in _RESTLESS
+
+
+def _listed(api: KubeApi, kind: Kind) -> tuple[Object, ...]:
+    try:
+        return api.list(kind).items
+    except ApiRefused as error:
+        if error.status == 404:  # its CRD is gone, and all its objects
+            return ()
+        raise
+
+
+def _entry(item: Object) -> dict[str, Any]:
+    owners = dig(item, "metadata", "ownerReferences", default=[])
+    controllers = [o for o in owners if o.get("controller")] or owners
+    entry = {"uid": _short(dig(item, "metadata", "uid")), "owner": _short(dig(controllers, 0, "uid")),
+             "node": dig(item, "spec", "nodeName") if item["kind"] == "Pod" else None,
+             "restarts": _restarts(item) if item["kind"] == "Pod" else None}  # fmt: skip
+    return {key: value for key, value in entry.items() if value}
+
+
+def _short(uid: Any) -> str:
+    return str(uid or "")[:8]
+
+
+def _restarts(pod: Mapping[str, Any]) -> int:
+    statuses = dig(pod, "status", "containerStatuses", default=[])
+    return sum(int(status.get("restartCount") or 0) for status in statuses)
+
+
+def _of_a_job(item: Object) -> bool:
+    owners = dig(item, "metadata", "ownerReferences", default=[])
+    return item["kind"] == "Pod" and any(owner.get("kind") == "Job" for owner in owners)
+
+
+def census(platform: Platform) -> _Census:
+    """Every object that is there now."""
+    return _Census(platform)
