@@ -131,6 +131,17 @@ class TestRecoveredWithin:
         finding = self.judge(*events)
         assert (finding.verdict, finding.figures) == (INCONCLUSIVE, {})
 
+    def test_counted_from_a_later_fault_that_is_named(self) -> None:
+        events = injected("PushCommit(a)"), injected("RevertCommit(a)", 50 * S, 50 * S), met("converged", 53 * S, 52 * S)
+        late, named = recovered_within(10 * SECOND), recovered_within(10 * SECOND, since="RevertCommit")
+        assert late(told(*events)).verdict is REFUTED
+        finding = named(told(*events))
+        assert (finding.verdict, finding.claim) == (HELD, "recovered within 10.0 s of RevertCommit")
+        assert finding.figures["recovery_s"] == 3.0
+        before_it = named(told(events[0], met("converged", 2 * S), events[1]))
+        assert before_it.verdict is INCONCLUSIVE
+        assert named(told(events[0], events[2])).verdict is INCONCLUSIVE
+
     def test_a_named_wait_that_is_not_there(self) -> None:
         assert self.judge(injected(), met("converged", S), when="healed").verdict is INCONCLUSIVE
 

@@ -15,17 +15,19 @@ from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict
 
 
-def recovered_within(objective: timedelta, *, when: str = "") -> Check:
+def recovered_within(objective: timedelta, *, when: str = "", since: str = "") -> Check:
     """The time from the fault's acceptance to the start of the state that then held is within `objective`.
 
-    `when` is the beginning of the awaited subject (such as `healed`); by default the last wait counts. The time is an
+    `when` is the beginning of the awaited subject (such as `healed`); by default the last wait counts. `since` is the
+    beginning of the subject of the fault to count from (such as `RevertCommit`); by default the first. The time is an
     interval: its width is the resolution, and an objective inside it is INCONCLUSIVE, not a pass. So is a state that
     was there before the fault and never lost, and a wait that was given up before the objective had passed.
     """
     label = f"{when} within {duration(objective)}" if when else f"recovered within {duration(objective)}"
+    label += f" of {since}" if since else ""
 
     def judge(history: History) -> Finding:
-        fault = history.first("fault.injected")
+        fault = next((e for e in history.of("fault.injected") if e.subject.startswith(since)), None)
         expected = f"at most {duration(objective)}"
         waits = [e for e in history.of("until.ended") if fault and e.seq > fault.seq and e.subject.startswith(when)]
         if fault is None or not waits:
