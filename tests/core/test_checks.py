@@ -132,7 +132,11 @@ class TestRecoveredWithin:
         assert (finding.verdict, finding.figures) == (INCONCLUSIVE, {})
 
     def test_counted_from_a_later_fault_that_is_named(self) -> None:
-        events = injected("PushCommit(a)"), injected("RevertCommit(a)", 50 * S, 50 * S), met("converged", 53 * S, 52 * S)
+        events = (
+            injected("PushCommit(a)"),
+            injected("RevertCommit(a)", 50 * S, 50 * S),
+            met("converged", 53 * S, 52 * S),
+        )
         late, named = recovered_within(10 * SECOND), recovered_within(10 * SECOND, since="RevertCommit")
         assert late(told(*events)).verdict is REFUTED
         finding = named(told(*events))
