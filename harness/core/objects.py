@@ -50,6 +50,15 @@ class Ref:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
+# Kinds that every cluster serves, for those who must not ask first.
+POD = Kind("", "v1", "Pod", "pods", namespaced=True)
+NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
+EVENT = Kind("", "v1", "Event", "events", namespaced=True)
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True)
+REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets", namespaced=True)
+
+
 def group_of(api_version: str) -> str:
     """The group in an apiVersion: "apps" of "apps/v1", "" of "v1"."""
     return api_version.partition("/")[0] if "/" in api_version else ""

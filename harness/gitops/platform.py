@@ -15,12 +15,13 @@ from harness.cluster.kube import KubeApi
 from harness.cluster.live import Gap, LiveView
 from harness.core.clock import MINUTE, Clock
 from harness.core.errors import ProvisionFailed
-from harness.core.objects import Kind, Ref
+from harness.core.objects import Ref
 from harness.core.observation import Observation
 from harness.core.profile import Profile
 from harness.core.timeline import Journal
 from harness.effects.waiting import until
-from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET, ArgoCd
+from harness.gitops.argocd import ArgoCd
+from harness.gitops.convergence import watched_kinds
 from harness.gitops.plan import BootstrapPlan
 from harness.gitops.render import DesiredObject, desired_objects
 from harness.gitops.repo import ServedRepo
@@ -134,17 +135,12 @@ class Platform:
         self._engine = engine
 
     def _await_engine(self) -> None:
-        self._view = LiveView(self.api, self._kinds(), clock=self.clock, on_gap=self._gap).start()
+        kinds = watched_kinds(self.api.kind, self.desired())
+        self._view = LiveView(self.api, kinds, clock=self.clock, on_gap=self._gap).start()
         probe = self.engine.ready(self._view)
         ready = until(probe, within=ENGINE_PATIENCE, clock=self.clock, on_change=self._changed, on_beat=self._beat)
         if not ready.met:
             raise ProvisionFailed(f"Argo CD did not become ready: {ready.last.sentence()}")
-
-    def _kinds(self) -> tuple[Kind, ...]:
-        """What has to be watched to tell convergence: every kind in Git, the Applications, and what runs Argo CD."""
-        own = {(k.group, k.kind): k for k in (APPLICATION, DEPLOYMENT, STATEFUL_SET)}
-        wanted = {(o.ref.group, o.ref.kind) for o in self.desired()} - own.keys()
-        return (*own.values(), *(self.api.kind(group, kind) for group, kind in sorted(wanted)))
 
     def _gap(self, gap: Gap) -> None:
         if gap.end_ns is None:

@@ -17,6 +17,7 @@ from harness.core.observation import State
 from harness.core.profile import DEFAULT
 from harness.core.timeline import Journal, Timeline
 from harness.gitops import platform as module
+from harness.gitops.explaining import WATCHED
 from harness.gitops.platform import Platform
 from harness.testing import FakeClock, FakeProbe, Script
 from tests.stage import desired, kind
@@ -127,7 +128,8 @@ def test_the_controller_of_application_sets_comes_when_the_repository_has_some(s
 
 def test_it_watches_each_kind_in_git_once_and_what_runs_the_engine(shop: Workshop) -> None:
     shop.platform.start()
-    assert sorted(k.kind for k in shop.views[0].kinds) == ["Application", "Deployment", "Service", "StatefulSet"]
+    kinds = [k.kind for k in shop.views[0].kinds]
+    assert kinds == [*(k.kind for k in WATCHED), "Service"]
 
 
 def test_an_engine_that_comes_late_is_waited_for_and_shown(shop: Workshop) -> None:
