@@ -9,16 +9,18 @@ and reported: where Argo CD looks at another commit than the newest, it is nudge
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
-from harness.core.objects import Kind, Object, Ref, dig
+from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, State
-from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET, ArgoCd
+from harness.gitops.argocd import APPLICATION, ArgoCd
+from harness.gitops.diagnosis import Case
+from harness.gitops.explaining import Explainer, watched_kinds
 from harness.gitops.judgement import (
     Judgement,
     at_revision,
@@ -27,10 +29,13 @@ from harness.gitops.judgement import (
     judge_application,
     judge_object,
     needs_refresh,
+    resting,
 )  # fmt: skip
 from harness.gitops.plan import BootstrapPlan
 from harness.gitops.render import DesiredApplication, DesiredObject, desired_applications
 from harness.gitops.repo import ServedRepo
+
+__all__ = ["NUDGE_EVERY", "PROVEN_AFTER", "SETTLE", "Converged", "Moment", "Platform", "latest", "watched_kinds"]
 
 SETTLE = 3 * SECOND  # how long convergence has to hold: two reads, at least this far apart
 NUDGE_EVERY = 3 * SECOND
@@ -51,21 +56,9 @@ class Platform(Protocol):
     @property
     def plan(self) -> BootstrapPlan: ...
     @property
+    def api(self) -> Any: ...  # a KubeApi: asked for what no watch shows
+    @property
     def clock(self) -> Clock: ...
-
-
-def watched_kinds(find: Callable[[str, str], Kind], objects: Iterable[DesiredObject]) -> tuple[Kind, ...]:
-    """The kinds that a LiveView must hold for `Converged` and for Argo CD's readiness.
-
-    `find` is `KubeApi.kind`. A kind that is not served yet (its CRD comes from Git) is left out: add it when it is.
-    """
-    found = {(k.group, k.kind): k for k in (APPLICATION, DEPLOYMENT, STATEFUL_SET)}
-    for group, name in sorted({(o.ref.group, o.ref.kind) for o in objects}):
-        try:
-            found.setdefault((group, name), find(group, name))
-        except ApiRefused:
-            continue
-    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +109,7 @@ class _Memory:
     view: Any
     head: str
     applications: tuple[DesiredApplication, ...]
+    explainer: Explainer
     facts: dict[Ref, _Fact] = field(default_factory=dict)
     nudged_ns: dict[str, int] = field(default_factory=dict)
     troubles: dict[tuple[str, str], _Trouble] = field(default_factory=dict)
@@ -170,7 +164,7 @@ class Converged:
                 return Observation(
                     State.BROKEN, self.subject, error.expected, f"Git at {head[:10]}: {error.found}", now
                 )
-            self._memory = _Memory(view, head, wanted)
+            self._memory = _Memory(view, head, wanted, Explainer(self.platform, self.platform.clock))
         if blind := _blind(view):
             return self._pending(blind, now)
         return self._judge(self._memory, now)
@@ -179,7 +173,9 @@ class Converged:
 
     def _judge(self, memory: _Memory, now: int) -> Observation:
         problems: list[tuple[Judgement, str]] = []
+        cases: list[Case] = []
         done = total = 0
+        memory.explainer.watch_more(memory.view, [o for app in memory.applications for o in app.objects], now)
         for app in memory.applications:
             found, live = self._application(memory, app, now)
             direct = not dig(app.manifest, "spec", "ignoreDifferences")
@@ -187,14 +183,19 @@ class Converged:
             done, total = done + sum(o.met for o in objects), total + len(objects)
             if problem := _first_problem(app, found, objects):
                 problems.append(problem)
+                cases.append(_case(memory, app, live, found, objects))
             self._consider_refresh(memory, app, live, now)
         expected = f"every Application at {memory.head[:10]}, and its objects live and rolled out"
         if not problems and (extra := _extra(memory)):
             problems.append((extra, ""))
+        chain = memory.explainer.explain(memory.view, cases, now)
         if problems:
             judgement, text = min(problems, key=lambda p: p[0].state is not State.BROKEN)
-            return Observation(judgement.state, self.subject, expected, text or judgement.actual, now,
-                               None, done, total)  # fmt: skip
+            state, actual = judgement.state, text or judgement.actual
+            if chain is not None and (chain.final or state is not State.BROKEN):
+                state, actual = State.BROKEN if chain.final else state, chain.sentence()
+            detail = {"chain": chain.to_record()} if chain is not None else {}
+            return Observation(state, self.subject, expected, actual, now, None, done, total, detail)
         return self._met(memory, expected, done, total)
 
     def _met(self, memory: _Memory, expected: str, done: int, total: int) -> Observation:
@@ -320,6 +321,15 @@ def _first_problem(app: DesiredApplication, found: Judgement, objects: list[Judg
     if found.met:
         return None
     return found, f"{app.name}: {found.actual}"
+
+
+def _case(
+    memory: _Memory, app: DesiredApplication, live: Object | None, found: Judgement, objects: list[Judgement]
+) -> Case:
+    bad = tuple((o, j) for o, j in zip(app.objects, objects, strict=True) if not j.met)
+    calm = all(resting(seen.object if (seen := memory.view.get(other.ref)) else None, other)
+               for other in memory.applications if other is not app)  # fmt: skip
+    return Case(app, live, found, bad, calm)
 
 
 def _extra(memory: _Memory) -> Judgement | None:

@@ -113,6 +113,24 @@ def is_transport(message: str) -> bool:
     return bool(_TRANSPORT.search(message))
 
 
+def sync_revisions(app: Object) -> tuple[str, ...]:
+    """The commits of the last sync, or of the one under way; empty where it has no result yet."""
+    result = dig(app, "status", "operationState", "syncResult", default={})
+    one = result.get("revision")
+    return tuple(result.get("revisions") or ((one,) if one else ()))
+
+
+def resting(app: Object | None, wanted: DesiredApplication) -> bool:
+    """Whether Argo CD brings nothing more from this Application: all is applied, or it tries the same again."""
+    if app is None or not at_revision(app, wanted):
+        return False
+    state = dig(app, "status", "operationState", default={})
+    if sync_revisions(app) == wanted.revisions and (state.get("retryCount") or _failed(app)):
+        return True
+    under_way = dig(app, "operation") is not None or state.get("phase") == "Running"
+    return not under_way and dig(app, "status", "sync", "status") == "Synced"
+
+
 # -- the items, in the order in which they are told
 
 
@@ -185,7 +203,7 @@ def _failure(app: Object, wanted: DesiredApplication, text: str) -> Judgement | 
     The failure of another commit does not matter where this one needs no sync at all: after the revert of a manifest
     that never could be applied, Git and cluster agree, no sync runs, and the old failure stays on show for ever.
     """
-    synced = _synced_revisions(app)
+    synced = sync_revisions(app)
     if synced != wanted.revisions and dig(app, "status", "sync", "status") == "Synced":
         return None
     state = State.BROKEN if synced in (wanted.revisions, ()) else State.PENDING
@@ -246,12 +264,6 @@ def _revisions(app: Object) -> Iterable[str]:
         return [str(r) for r in dig(app, "status", "sync", "revisions", default=[])]
     one = dig(app, "status", "sync", "revision")
     return [str(one)] if one else []
-
-
-def _synced_revisions(app: Object) -> tuple[str, ...]:
-    result = dig(app, "status", "operationState", "syncResult", default={})
-    one = result.get("revision")
-    return tuple(result.get("revisions") or ((one,) if one else ()))
 
 
 def _failed(app: Object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +18,9 @@ from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
 from harness.core.objects import Kind, Object, Ref, ref_of
 from harness.core.observation import State
 from harness.effects.waiting import Signal, until
-from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET
+from harness.gitops.argocd import DEPLOYMENT
 from harness.gitops.convergence import SETTLE, Converged, Moment, latest, watched_kinds
+from harness.gitops.explaining import WATCHED
 from harness.gitops.plan import BootstrapPlan, read_plan
 from harness.gitops.render import desired_applications, desired_objects
 from harness.gitops.repo import ServedRepo
@@ -28,12 +29,27 @@ from harness.testing import FakeClock
 from .conftest import APPLICATION as APP_TEXT
 from .conftest import CONFIG_MAP, write
 
+CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
 DEPLOYMENT_TEXT = """\
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: api}
 spec: {replicas: 1, template: {spec: {containers: [{name: api, image: 'sample:1'}]}}}
 """
+
+
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.org}
+spec:
+  group: example.org
+  names: {kind: Widget, plural: widgets}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true}]
+"""
+WIDGET = "apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\n"
+STRANGE = "apiVersion: example.net/v1\nkind: Strange\nmetadata: {name: s}\n"
 
 
 class FakeView:
@@ -45,12 +61,17 @@ class FakeView:
         self.answering = True
         self.gaps: tuple[Gap, ...] = ()
         self.outages: tuple[Outage, ...] = ()
+        self.kinds: tuple[Kind, ...] = (*WATCHED, CONFIG_MAPS)
+
+    def add(self, kinds: Iterable[Kind]) -> None:
+        self.kinds = tuple(dict.fromkeys((*self.kinds, *kinds)))
 
     def get(self, ref: Ref) -> Seen | None:
         return self.seen.get(ref)
 
     def all(self, kind: Kind, namespace: str | None = None) -> tuple[Seen, ...]:
-        return tuple(s for r, s in self.seen.items() if (r.group, r.kind) == (kind.group, kind.kind))
+        of_kind = [(r, s) for r, s in self.seen.items() if (r.group, r.kind) == (kind.group, kind.kind)]
+        return tuple(s for r, s in of_kind if namespace in (None, r.namespace))
 
     def put(self, obj: Object) -> None:
         ref = ref_of(obj)
@@ -312,7 +333,7 @@ def test_a_failed_sync_ends_the_wait(platform: FakePlatform) -> None:
     platform.view.remove(API)
     seen = Converged(platform).observe()
     assert seen.state is State.BROKEN
-    assert seen.actual == "two: sync Failed: field is immutable"
+    assert seen.actual == "two: sync Failed: field is immutable, because Git changes what cannot be changed"
 
 
 def test_git_that_cannot_be_rendered_is_final(platform: FakePlatform) -> None:
@@ -388,12 +409,14 @@ def test_a_comparison_in_the_second_of_the_sync_is_asked_for_again_after_it(plat
 def test_what_a_view_has_to_watch(platform: FakePlatform) -> None:
     def find(group: str, kind: str) -> Kind:
         if kind == "ConfigMap":
-            return Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
+            return CONFIG_MAPS
         raise ApiRefused(404, "NotFound", kind)
 
+    platform.repo.commit({"apps/two/crd.yaml": CRD, "apps/two/widget.yaml": WIDGET, "apps/two/x.yaml": STRANGE}, "more")
     kinds = watched_kinds(find, desired_objects(platform.repo, platform.plan))
-    assert [k.kind for k in kinds] == ["Application", "Deployment", "StatefulSet", "ConfigMap"]
-    assert kinds[:3] == (APPLICATION, DEPLOYMENT, STATEFUL_SET)
+    assert kinds[: len(WATCHED)] == WATCHED
+    # Not served yet: the widget is known from its CRD in Git, the CRD's own kind and the other are not known at all.
+    assert kinds[len(WATCHED) :] == (CONFIG_MAPS, Kind("example.org", "v1", "Widget", "widgets", namespaced=True))
 
 
 def test_the_latest_of_several_intervals() -> None:
