@@ -41,7 +41,8 @@ class PushCommit:
     """`git push` of one commit to the branch that Applications follow.
 
     `changes` maps paths to their new content (None removes the file; no entry at all makes an empty commit), or is one
-    `Edit` or several. After the injection `sha` is the commit, `parent` the one before it, `effect` what it changes.
+    `Edit` or several. After the injection `sha` is the commit, `parent` the one before it, `effect` what it changes,
+    `pushed_ns` when it was asked for (monotonic).
     Raises ConfigError for changes that cannot be made, before anything is touched.
     """
 
@@ -51,6 +52,7 @@ class PushCommit:
     blast_radius: BlastRadius = BlastRadius.NAMESPACE
     sha: str = ""
     parent: str = ""
+    pushed_ns: int = 0
     effect: Effect = field(default_factory=Effect)
 
     def __post_init__(self) -> None:
@@ -70,13 +72,15 @@ class PushCommit:
         repo, contents = self.platform.repo, self._contents()
         follow_applications(self.platform)
         self.parent = repo.head
-        sent = self.platform.clock.now_ns()
+        sent = self.pushed_ns = self.platform.clock.now_ns()
         try:
             self.sha = repo.commit(contents, self.message)
         except ToolError as error:
             raise InjectFailed(f"the commit could not be made: {error}") from error
         accepted = self.platform.clock.now_ns()
         self.effect = effect_of(self.platform, self.parent, self.sha, tuple(contents))
+        with suppress(ProvisionFailed):  # without a cluster there is nothing to follow
+            follow(self.platform, self.effect.refs)
         return Injected(sent, accepted, f"pushed {self.sha[:10]} ({_told(self.effect)})", self._detail())
 
     def confirm(self) -> Observation:
@@ -147,11 +151,16 @@ def patterns(refs: Sequence[Ref]) -> tuple[str, ...]:
     return tuple(glob.escape(str(ref)) for ref in refs)
 
 
+def follow(platform: Platform, refs: Sequence[Ref]) -> None:
+    """From now on every state of these objects is kept. Raises ProvisionFailed: there is no cluster."""
+    for ref in refs:
+        platform.view.follow(ref)
+
+
 def follow_applications(platform: Platform) -> None:
     """From now on every state of the Applications is kept, so that no revision they pass through is missed."""
     with suppress(ProvisionFailed, ConfigError):  # no cluster, or nothing in Git to follow: a commit can be made anyhow
-        for app in desired_applications(platform.repo, platform.plan):
-            platform.view.follow(app.ref)
+        follow(platform, [app.ref for app in desired_applications(platform.repo, platform.plan)])
 
 
 def _objects(platform: Platform, revision: str) -> dict[Ref, tuple[str, str, Object]]:

@@ -123,10 +123,14 @@ class Converged:
     and all its objects are complete), `slowest` and the number of `refreshes` that were asked for.
     """
 
-    def __init__(self, platform: Platform, *, nudge: bool = True) -> None:
-        """`nudge=False` never asks Argo CD to look: for drills that measure its own polling."""
-        self.platform, self.subject, self.refreshes = platform, "converged", 0
-        self._nudge_wanted = nudge
+    def __init__(self, platform: Platform, *, nudge: bool = True, only: str = "") -> None:
+        """`nudge=False` never asks Argo CD to look: for drills that measure its own polling.
+
+        `only` names the one Application that is looked at, and asked to look.
+        """
+        self.platform, self.refreshes = platform, 0
+        self.subject = f"arrived({only})" if only else "converged"
+        self._nudge_wanted, self._only = nudge, only
         self._memory: _Memory | None = None
         self._timer: threading.Timer | None = None
 
@@ -164,6 +168,9 @@ class Converged:
                 return Observation(
                     State.BROKEN, self.subject, error.expected, f"Git at {head[:10]}: {error.found}", now
                 )
+            wanted = tuple(app for app in wanted if self._only in ("", app.name))
+            if not wanted:
+                return Observation(State.BROKEN, self.subject, f"an Application {self._only} in Git", "none", now)
             self._memory = _Memory(view, head, wanted, Explainer(self.platform, self.platform.clock))
         if blind := _blind(view):
             return self._pending(blind, now)
@@ -185,8 +192,9 @@ class Converged:
                 problems.append(problem)
                 cases.append(_case(memory, app, live, found, objects))
             self._consider_refresh(memory, app, live, now)
-        expected = f"every Application at {memory.head[:10]}, and its objects live and rolled out"
-        if not problems and (extra := _extra(memory)):
+        who = f"Application {self._only}" if self._only else "every Application"
+        expected = f"{who} at {memory.head[:10]}, and its objects live and rolled out"
+        if not problems and not self._only and (extra := _extra(memory)):
             problems.append((extra, ""))
         chain = memory.explainer.explain(memory.view, cases, now)
         if problems:

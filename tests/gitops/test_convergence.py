@@ -383,6 +383,25 @@ def test_a_refresh_can_be_left_to_argo_cd(platform: FakePlatform) -> None:
     assert platform.engine.asked == []
 
 
+def test_one_application_can_be_looked_at_alone(platform: FakePlatform) -> None:
+    platform.arrive()
+    head = platform.repo.commit({"README.md": "x\n"}, "next")
+    probe = Converged(platform, only="two")
+    assert (probe.subject, probe.observe().state) == ("arrived(two)", State.PENDING)
+    assert {name for name, _ in platform.engine.asked} == {"two"}
+    platform.view.put(platform.application("two", head))
+    seen = probe.observe()
+    assert (seen.state, seen.done, seen.total, list(probe.moments)) == (State.MET, 1, 1, ["two"])
+    assert "Application two" in seen.expected
+
+
+def test_an_application_that_left_git_never_arrives(platform: FakePlatform) -> None:
+    platform.arrive()
+    probe = Converged(platform, only="two")
+    platform.repo.commit({"argocd-apps/two.yaml": None}, "without two")
+    assert (probe.observe().state, probe.observe().expected) == (State.BROKEN, "an Application two in Git")
+
+
 @pytest.mark.parametrize("error", [ApiUnreachable("x"), ApiRefused(404, "NotFound", "x"), ProvisionFailed("x")])
 def test_a_refresh_that_fails_is_no_crash(platform: FakePlatform, error: Exception) -> None:
     platform.arrive()
