@@ -33,6 +33,17 @@ MARKER = (
     "drill(blast_radius, objective=None, twin_of=None): a disaster-recovery drill; blast_radius is namespace, node or "
     "cluster; objective is a timedelta; twin_of names the scenario whose sabotaged twin this is"
 )
+SUBJECTS = (
+    "drift: what was changed by hand on the live cluster",
+    "commit: what follows from a commit",
+    "rollback: `git revert` of a bad commit",
+    "node_loss: nodes that crash, freeze, or are lost",
+    "cluster_loss: the whole cluster is lost and rebuilt from Git",
+    "data_loss: what Git does not bring back",
+    "engine_loss: Argo CD or its Git server is lost",
+    "slow: takes over 90 s, or makes sense with long timings only",
+    "twin: a sabotaged twin; set by `twin_of`",
+)
 EXIT_CODES = (
     "drill exit codes: 0 every promise held; 1 a promise was broken (REFUTED); 2 interrupted; 4 bad usage (option, "
     "scenario, repository); 5 no scenario selected; 11 harness or environment trouble (INCONCLUSIVE); "
@@ -73,11 +84,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", MARKER)
+    for line in (MARKER, *SUBJECTS):
+        config.addinivalue_line("markers", line)
     config.stash[OUTCOMES] = []
     config.stash[LEFT_OUT] = []
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A wrong marker is an error of collection, not of the tenth minute."""
     from harness.drill import blast_radius
@@ -88,6 +101,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 blast_radius(str(mark.kwargs.get("blast_radius", "")))
             except ConfigError as error:
                 raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+            if mark.kwargs.get("twin_of"):
+                item.add_marker("twin")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

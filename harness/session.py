@@ -31,6 +31,8 @@ from harness.facts import git_state, tool_versions
 from harness.gitops.plan import read_plan
 from harness.gitops.platform import Platform
 from harness.gitops.repo import ServedRepo
+from harness.handover import Handover
+from harness.probes.census import census
 from harness.report import junit
 from harness.report.model import build_drill
 
@@ -82,6 +84,7 @@ class Session:
     journal: Journal = field(init=False)
     facts: dict[str, Any] = field(default_factory=dict)
     _platform: Platform | None = None
+    _handover: Handover | None = None
     _hopeless: HarnessError | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
     _trouble: Exception | None = None  # the first one of the teardown
@@ -121,6 +124,8 @@ class Session:
             self.journal.add("note", found.name, text=f"the cluster is tainted ({found.tainted}): it is made anew")
             found.destroy()
             found.tainted = ""
+            if self._handover is not None:
+                self._handover.restore_git()
         if not found.alive:
             found.start()
         self.facts["deviations"] = [str(deviation) for deviation in found.engine.deviations]
@@ -182,6 +187,7 @@ class Session:
             clock=self.clock,
         )
         self._at_close(self._part_with, made)
+        self._handover = Handover(made)
         return made
 
     def _machine(self) -> Docker:
@@ -202,9 +208,12 @@ class Session:
     @contextmanager
     def drilling(self, name: str, promise: str, radius: BlastRadius, facts: Mapping[str, Any]) -> Iterator[Drill]:
         """One drill: its folder, its timeline, and findings whatever happens inside."""
+        if self._handover is not None:
+            self._handover.begin()
         folder = self.folder.drill(name)
         timeline = Timeline(self.clock, (folder.append, *self.listeners))
         drill = Drill(name, promise, radius, timeline, self.clock)
+        drill.census = census(self._platform) if self._handover is not None and self._platform is not None else None
         folder.save_plan(
             {
                 "name": name,
@@ -251,6 +260,9 @@ class Session:
         if drill.tainted and self._platform is not None:
             self._platform.tainted = self._platform.tainted or drill.tainted
         verdict = drill.verdict or Verdict.INCONCLUSIVE
+        if self._handover is not None and self._platform is not None and not self._platform.tainted:
+            self._platform.tainted = self._handover.check()
+            drill.timeline.add("handed.over", drill.name, clean=not self._platform.tainted, why=self._platform.tainted)
         self.verdicts[drill.name] = verdict
         drill.timeline.add("drill.ended", drill.name, verdict=verdict.value)
         folder.save_findings(verdict.value, drill.findings, {"name": drill.name})

@@ -102,6 +102,15 @@ class Platform:
             raise ProvisionFailed(f"platform {self.name} still has its cluster: destroy it before it is rebuilt")
         self.start()
 
+    def rebootstrap(self) -> None:
+        """Argo CD and the root objects once more, on the cluster that is there: after the engine was lost.
+
+        Returns when Argo CD is ready, before all has converged. What is looked at goes on. Raises ProvisionFailed.
+        """
+        self._bootstrap(self.cluster)
+        with self.journal.phase("argocd"):
+            self._await_ready(self.view)
+
     def destroy(self) -> None:
         """Delete the cluster; the repository and its address stay."""
         if self._view is not None:
@@ -137,8 +146,11 @@ class Platform:
     def _await_engine(self) -> None:
         kinds = watched_kinds(self.api.kind, self.desired())
         self._view = LiveView(self.api, kinds, clock=self.clock, on_gap=self._gap).start()
-        probe = self.engine.ready(self._view)
-        ready = until(probe, within=ENGINE_PATIENCE, clock=self.clock, on_change=self._changed, on_beat=self._beat)
+        self._await_ready(self._view)
+
+    def _await_ready(self, view: LiveView) -> None:
+        probe = self.engine.ready(view)
+        ready = until(probe, within=ENGINE_PATIENCE, clock=self.clock, on_change=self.on_change, on_beat=self.on_beat)
         if not ready.met:
             raise ProvisionFailed(f"Argo CD did not become ready: {ready.last.sentence()}")
 
@@ -149,7 +161,8 @@ class Platform:
         begin, end = (line.moment(ns) // timedelta(microseconds=1) for ns in (gap.start_ns, gap.end_ns))
         line.add("gap", str(gap.kind), start_us=begin, end_us=end, reason=gap.reason)
 
-    def _changed(self, seen: Observation) -> None:
+    def on_change(self, seen: Observation) -> None:
+        """What a wait says when the answer changed, for the current timeline."""
         self.journal.add(
             "probe.changed",
             seen.subject,
@@ -160,7 +173,8 @@ class Platform:
             total=seen.total,
         )
 
-    def _beat(self, seen: Observation, left: timedelta) -> None:
+    def on_beat(self, seen: Observation, left: timedelta) -> None:
+        """What a wait says from time to time, for the current timeline."""
         self.journal.add(
             "heartbeat",
             seen.subject,
@@ -171,3 +185,14 @@ class Platform:
             total=seen.total,
             left_s=left.total_seconds(),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine of a platform alone, as something that can be made anew: `drill.rebuild(Engine(platform))`."""
+
+    platform: Platform
+
+    def rebuild(self) -> None:
+        """Bootstrap it again on the cluster that is there. Raises ProvisionFailed."""
+        self.platform.rebootstrap()

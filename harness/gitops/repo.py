@@ -124,6 +124,11 @@ class ServedRepo:
             self._head = self._head or self.git.out("rev-parse", f"refs/heads/{self.branch}")
             return self._head
 
+    @property
+    def tree(self) -> str:
+        """The sha of the tree at `head`: equal trees hold the same files."""
+        return self.git.out("rev-parse", f"{self.head}^{{tree}}")
+
     def resolve(self, revision: str) -> str:
         """The sha of a branch, tag or (short) sha. Raises ConfigError."""
         sha = self.git.resolve(revision)
@@ -201,6 +206,13 @@ class ServedRepo:
             self._move(sha, head)
         self._on_event(f"commit {sha[:10]} on {self.branch} reverts {bad[:10]} ({subject})")
         return sha
+
+    def restore(self, tree: str, message: str) -> None:
+        """One commit that brings back an earlier `tree`; none where it is so already."""
+        with self._lock:
+            head = self.head
+            if self.tree != tree:
+                self._move(self.git.commit_tree(tree, head, message), head)
 
     # -- how
 

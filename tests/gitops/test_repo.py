@@ -182,3 +182,14 @@ def test_a_user_environment_that_names_another_repository_is_ignored(
             ["git", "-C", str(work_tree), "rev-parse", "HEAD"], env=ENV, check=True, capture_output=True, text=True
         ).stdout.strip()
     )
+
+
+def test_an_earlier_tree_is_brought_back_by_a_commit(repo: ServedRepo) -> None:
+    tree, head = repo.tree, repo.head
+    repo.restore(tree, "nothing to do")
+    assert repo.head == head
+    repo.commit({"new.txt": "x"}, "more")
+    assert repo.tree != tree
+    repo.restore(tree, "as it was")
+    assert repo.tree == tree
+    assert repo.git.out("rev-list", "--count", f"{head}..{repo.head}") == "2"
