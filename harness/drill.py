@@ -13,6 +13,8 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from harness.core.checks import Check, fault_landed, stayed_so, stayed_within_blast_radius, waits_ended_met
+from harness.core.checks.registry import spec_of
+from harness.core.checks.twin import open_end, sabotage_caught
 from harness.core.clock import MINUTE, SECOND, Clock
 from harness.core.compose import every, patient
 from harness.core.errors import (
@@ -196,7 +198,9 @@ class Drill:
         if self._harmed:
             self._take_census()
         history = self.timeline.history()
-        self.findings = [check(history) for check in (*self._owed(), *checks)]
+        asked = (*self._owed(), *checks)
+        self.timeline.add("judging", self.name, checks=[dict(spec_of(check)) for check in asked])
+        self.findings = [check(history) for check in asked]
         self.verdict = join(f.verdict for f in self.findings)
         for finding in self.findings:
             self.timeline.add("finding", finding.claim, **finding.to_record())
@@ -212,7 +216,7 @@ class Drill:
         waiting as long as for an honest one. Raises ObjectiveMissed when the story passes, or fails for another reason.
         """
         self._expected = _Expectation(expect, naming, sabotage, patience)
-        self.timeline.add("sabotage.begun", sabotage.subject, expect=expect)
+        self.timeline.add("sabotage.begun", sabotage.subject, expect=expect, naming=naming)
         try:
             sabotage.begin()
             try:
@@ -261,32 +265,23 @@ class Drill:
         """A story that ended in a wait, before its conclusion: judge the claim it would have made of that wait."""
         if not isinstance(failure, NotConverged):
             return
-        last = self.timeline.history().last("until.ended")
-        if last is not None and last.data["state"] != "MET" and expect.startswith(last.subject.split("(")[0]):
-            finding = Finding(expect, Verdict.REFUTED, last.data["expected"], str(failure), (last.seq,))
+        finding = open_end(self.timeline.history(), expect)
+        if finding is not None:
             self.findings.append(finding)
             self.timeline.add("finding", finding.claim, **finding.to_record())
 
     def _conclude_twin(self) -> None:
         wanted = self._expected
         assert wanted is not None
-        landed = [f for f in self.findings if f.claim == "the fault landed"]
-        refuted = [f for f in self.findings if f.verdict is Verdict.REFUTED and f.claim.startswith(wanted.claim)]
-        named = [f for f in refuted if wanted.naming in f.actual]
         told = "; ".join(f"{f.claim}: {f.verdict}" for f in self.findings) or "nothing was judged"
         self.timeline.add("twin.story", wanted.sabotage.subject, verdict=str(self.verdict), findings=told)
-        if not landed or landed[0].verdict is not Verdict.HELD:
-            self.verdict = Verdict.INCONCLUSIVE
-            raise HarnessError(f"the twin proves nothing: its fault did not land ({told})")
-        claim = f"the sabotaged story is REFUTED by '{wanted.claim}'"
-        good = bool(named)
-        actual = named[0].actual if named else told
-        expected = f"REFUTED{f', naming {wanted.naming}' if wanted.naming else ''}"
-        finding = Finding(claim, Verdict.HELD if good else Verdict.REFUTED, expected, actual)
+        finding = sabotage_caught(self.findings, expect=wanted.claim, naming=wanted.naming)
         self.findings = [finding]
         self.verdict = finding.verdict
-        self.timeline.add("finding", claim, **finding.to_record())
-        if not good:
+        self.timeline.add("finding", finding.claim, **finding.to_record())
+        if self.verdict is Verdict.INCONCLUSIVE:
+            raise HarnessError(finding.actual)
+        if self.verdict is Verdict.REFUTED:
             raise ObjectiveMissed(finding.sentence())
 
     def _wait(self, probe: Probe, within: timedelta, settle: timedelta, kind: str) -> Outcome:

@@ -61,7 +61,7 @@ class TestHonestStories:
         shown = [k for k in world.kinds() if k not in ("probe.changed", "heartbeat")]
         assert shown == [
             "require.begun", "require.ended", "observed", "fault.injecting", "fault.injected", "fault.confirmed",
-            "phase.begun", "phase.ended", "until.begun", "until.ended", "observed", *["finding"] * 4,
+            "phase.begun", "phase.ended", "until.begun", "until.ended", "observed", "judging", *["finding"] * 4,
         ]  # fmt: skip
 
     def test_a_stored_timeline_is_judged_the_same_again(self, world: World) -> None:

@@ -1,21 +1,25 @@
 """The run folder: the only module that writes results to disk.
 
 Here belong the layout of `reports/<utc>-<id>/` and saving in three steps: the plan before anything happens, each event
-as it happens (flushed), the findings after judging. A crash at any point loses nothing that was already known. How a
-report looks does not belong here: renderers are `harness.report`.
+as it happens (flushed), the findings after judging. A crash at any point loses nothing that was already known. What
+looks like a credential is covered before it is written. How a report looks does not belong here: renderers are
+`harness.report`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from harness.core.errors import ConfigError
+from harness.core.redaction import redact, redact_data
 from harness.core.timeline import Event, History
 from harness.core.verdict import Finding
 
@@ -51,7 +55,7 @@ class RunFolder:
 
     def write_run(self, facts: Mapping[str, Any]) -> None:
         """`run.json`: versions, digests, settings, command line; written again as facts become known."""
-        write_json(self.path / "run.json", {"schema": SCHEMA, "run_id": self.run_id, **facts})
+        write_json(self.path / "run.json", redact_data({"schema": SCHEMA, "run_id": self.run_id, **facts}))
 
 
 class DrillFolder:
@@ -66,18 +70,18 @@ class DrillFolder:
 
     def save_plan(self, plan: Mapping[str, Any]) -> None:
         """What is going to be done, before it is done."""
-        write_json(self.path / "plan.json", {"schema": SCHEMA, **plan})
+        write_json(self.path / "plan.json", redact_data({"schema": SCHEMA, **plan}))
 
     def append(self, event: Event) -> None:
         """A listener for a `Timeline`: one line an event, flushed to the kernel."""
         if not self._sink.closed:
-            self._sink.write(event.to_json() + "\n")
+            covered = replace(event, subject=redact(event.subject), data=redact_data(event.data))
+            self._sink.write(covered.to_json() + "\n")
             self._sink.flush()
 
     def save_findings(self, verdict: str, findings: Sequence[Finding], extra: Mapping[str, Any]) -> None:
         """What the checks said."""
-        write_json(self.path / "findings.json", {"schema": SCHEMA, "verdict": verdict,
-                                                 "findings": [f.to_record() for f in findings], **extra})  # fmt: skip
+        write_findings(self.path, verdict, findings, extra)
 
     def close(self) -> None:
         """No more events."""
@@ -85,6 +89,17 @@ class DrillFolder:
             self._sink.flush()
             os.fsync(self._sink.fileno())
             self._sink.close()
+
+
+def write_findings(folder: Path, verdict: str, findings: Sequence[Finding], extra: Mapping[str, Any]) -> Path | None:
+    """`findings.json` of a drill. Earlier ones are kept beside it, as `findings.<n>.json`, which is returned."""
+    file, kept = folder / "findings.json", None
+    if file.exists():
+        kept = next(p for n in itertools.count(1) if not (p := folder / f"findings.{n}.json").exists())
+        file.replace(kept)
+    write_json(file, redact_data({"schema": SCHEMA, "verdict": verdict, "findings": [f.to_record() for f in findings],
+                                  **extra}))  # fmt: skip
+    return kept
 
 
 def write_json(path: Path, data: Any) -> None:

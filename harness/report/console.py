@@ -15,7 +15,7 @@ from harness.core.text import elapsed
 from harness.core.timeline import Event
 from harness.report import words
 
-_QUIET = frozenset({"fault.injecting", "drill.ended", "run.ended", "until.begun", "require.begun"})
+_QUIET = frozenset({"fault.injecting", "judging", "drill.ended", "run.ended", "until.begun", "require.begun"})
 _COLOURS = {"HELD": "32", "MET": "32", "landed": "32", "INCONCLUSIVE": "33", "PENDING": "33", "gave up": "31",
             "REFUTED": "31", "BROKEN": "31", "not landed": "31"}  # fmt: skip
 _STATES = re.compile(r"\b(?:" + "|".join(sorted(_COLOURS, key=len, reverse=True)) + r")\b")

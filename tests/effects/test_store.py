@@ -11,7 +11,7 @@ import pytest
 from harness.core.errors import ConfigError
 from harness.core.timeline import History, Timeline
 from harness.core.verdict import Finding, Verdict
-from harness.effects.store import SCHEMA, RunFolder, load_drill, write_json, write_text
+from harness.effects.store import SCHEMA, RunFolder, load_drill, write_findings, write_json, write_text
 from harness.testing import FakeClock
 
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -128,3 +128,28 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     write_text(path, "text \udcff")
     assert path.read_text() == "text \\udcff"
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_no_credential_is_written(run: RunFolder) -> None:
+    canary = "canary-0123456789"
+    run.write_run({"command_line": f"pytest --repo https://bob:{canary}@git.example.org/x.git"})
+    folder = run.drill("test_x")
+    folder.save_plan({"name": "x", "facts": {"token": canary}})
+    timeline = Timeline(FakeClock(), [folder.append])
+    timeline.add(
+        "note", f"Bearer {canary}", text=f"password={canary}", value={"env": [{"name": "PWD_TOKEN", "value": canary}]}
+    )
+    folder.save_findings("HELD", [Finding("claim", Verdict.HELD, "e", f"it said token: {canary}")], {})
+    folder.close()
+    files = [p for p in run.path.rglob("*") if p.is_file()]
+    assert len(files) == 4
+    assert [p.name for p in files if canary in p.read_text()] == []
+
+
+def test_earlier_findings_are_kept(tmp_path: Path) -> None:
+    finding = Finding("claim", Verdict.HELD, "e", "a")
+    kept = [write_findings(tmp_path, verdict, [finding], {"name": "x"}) for verdict in ("HELD", "REFUTED", "HELD")]
+    assert kept == [None, tmp_path / "findings.1.json", tmp_path / "findings.2.json"]
+    assert [json.loads(p.read_text())["verdict"] for p in (*kept[1:], tmp_path / "findings.json") if p] == [
+        "HELD", "REFUTED", "HELD",
+    ]  # fmt: skip

@@ -21,15 +21,35 @@ from harness.core.checks.inventory import everything_came_back
 from harness.core.checks.landing import fault_landed, stayed_so, waits_ended_met
 from harness.core.checks.radius import stayed_within_blast_radius
 from harness.core.checks.recovery import Interval, interval, recovered_within
+from harness.core.checks.registry import restorables
+from harness.core.checks.rollback import (
+    apply_was_refused,
+    deletion_was_undone,
+    live_was_left_alone,
+    nothing_was_replaced,
+    state_is_as_before,
+    volumes_outlived_it,
+)
 
 __all__ = [
+    "CHECKS",
     "Check",
     "Interval",
+    "apply_was_refused",
+    "deletion_was_undone",
     "everything_came_back",
     "fault_landed",
     "interval",
+    "live_was_left_alone",
+    "nothing_was_replaced",
     "recovered_within",
+    "state_is_as_before",
     "stayed_so",
     "stayed_within_blast_radius",
+    "volumes_outlived_it",
     "waits_ended_met",
 ]
+
+# Every claim stores how it was made, so that a stored run can be judged again with the names of today.
+CHECKS = restorables(globals(), __all__)
+globals().update(CHECKS)
