@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from harness.core.errors import ConfigError, HealFailed, InjectFailed, ProvisionFailed, ToolError
 from harness.core.faults import BlastRadius, Injected
-from harness.core.objects import Object, Ref
+from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, State
 from harness.gitops.edit import Edit, edited
 from harness.gitops.platform import Platform
@@ -113,6 +113,17 @@ class PushCommit:
         if self.effect.unreadable:
             told["unreadable"] = self.effect.unreadable
         return {"sha": self.sha, "parent": self.parent, **told}
+
+
+def remove_everything(platform: Platform, application: str) -> PushCommit:
+    """Every manifest of an Application is removed; a README stays, so that its folder does. Raises ConfigError."""
+    app = next((a for a in desired_applications(platform.repo, platform.plan) if a.name == application), None)
+    if app is None or not app.objects:
+        found = "none" if app is None else "one without objects"
+        raise ConfigError(f"an Application {application} with objects in Git", found, "name another Application")
+    folder = str(dig(app.manifest, "spec", "source", "path", default="")).strip("/")
+    removed: dict[str, str | bytes | None] = dict.fromkeys(sorted({obj.path for obj in app.objects}))
+    return PushCommit(platform, {**removed, f"{folder}/README": "Nothing left.\n"}, f"remove all of {application}")
 
 
 def at_served_head(platform: Platform, sha: str, subject: str) -> Observation:
