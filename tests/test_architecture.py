@@ -216,7 +216,6 @@ FORBIDDEN = (
     ast.IfExp,
     ast.Try,
     ast.TryStar,
-    ast.For,
     ast.While,
     ast.AsyncFor,
     ast.Match,

@@ -17,6 +17,12 @@ Events read here (written by `harness.drill` and `harness.gitops.platform`):
 from __future__ import annotations
 
 from harness.core.checks.check import Check
+from harness.core.checks.commits import (
+    every_push_within,
+    everything_kept_its_version,
+    no_sync_was_started,
+    only_what_left_git_was_pruned,
+)
 from harness.core.checks.inventory import everything_came_back
 from harness.core.checks.landing import fault_landed, stayed_so, waits_ended_met
 from harness.core.checks.radius import stayed_within_blast_radius
@@ -37,11 +43,15 @@ __all__ = [
     "Interval",
     "apply_was_refused",
     "deletion_was_undone",
+    "every_push_within",
     "everything_came_back",
+    "everything_kept_its_version",
     "fault_landed",
     "interval",
     "live_was_left_alone",
+    "no_sync_was_started",
     "nothing_was_replaced",
+    "only_what_left_git_was_pruned",
     "recovered_within",
     "state_is_as_before",
     "stayed_so",
