@@ -41,10 +41,10 @@ _IMAGE = "an image cannot be had"
 _SAID = tuple(
     (kind, words, re.compile(pattern, re.IGNORECASE))
     for kind, words, pattern in (
-        ("quota", "a ResourceQuota is used up", r"exceeded quota|failed quota"),
-        ("limit range", "a LimitRange forbids it",
+        ("quota", "a ResourceQuota does not allow it", r"exceeded quota|failed quota"),
+        ("limit range", "a LimitRange does not allow it",
          r"(maximum|minimum) \S+ usage per |limit to request ratio|maximum storage|minimum storage"),
-        ("pod security", "Pod Security forbids it", r"violates PodSecurity"),
+        ("pod security", "Pod Security does not allow it", r"violates PodSecurity"),
         ("webhook", "an admission webhook cannot be asked", r"fail(ed|ure) (to call|calling) webhook"),
         ("webhook", "an admission webhook denies it", r"admission webhook .* denied the request"
                                                       r"|ValidatingAdmissionPolicy .* denied"),

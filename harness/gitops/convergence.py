@@ -18,7 +18,7 @@ from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
 from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, State
-from harness.gitops.argocd import APPLICATION, ArgoCd
+from harness.gitops.argocd import APPLICATION, DEFINITION, ArgoCd
 from harness.gitops.diagnosis import Case
 from harness.gitops.explaining import Explainer, watched_kinds
 from harness.gitops.judgement import (
@@ -335,9 +335,13 @@ def _case(
     memory: _Memory, app: DesiredApplication, live: Object | None, found: Judgement, objects: list[Judgement]
 ) -> Case:
     bad = tuple((o, j) for o, j in zip(app.objects, objects, strict=True) if not j.met)
-    calm = all(resting(seen.object if (seen := memory.view.get(other.ref)) else None, other)
-               for other in memory.applications if other is not app)  # fmt: skip
-    return Case(app, live, found, bad, calm)
+    others = [(seen.object if (seen := memory.view.get(other.ref)) else None, other)
+              for other in memory.applications if other is not app]  # fmt: skip
+    calm = all(resting(*pair) for pair in others)
+    quiet = calm and all(dig(one, "status", "health", "status") == "Healthy" for one, _ in others)
+    defined = {(dig(o.manifest, "spec", "group"), dig(o.manifest, "spec", "names", "kind"))
+               for each in memory.applications for o in each.objects if o.ref.kind == DEFINITION.kind}  # fmt: skip
+    return Case(app, live, found, bad, calm, quiet, defined)
 
 
 def _extra(memory: _Memory) -> Judgement | None:

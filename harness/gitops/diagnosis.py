@@ -7,7 +7,7 @@ was seen. What a message means is in `harness.gitops.causes`, when to ask in `ha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -35,6 +35,9 @@ NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True)
 EVENT = Kind("", "v1", "Event", "events", namespaced=True)
 _OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
+# A kind that nothing in Git defines may be installed by something that Git runs. When all of that is up, and three
+# attempts (15 s apart and more) found no such kind, nobody is left who would.
+_ORPHANED_AFTER = 2
 _LOOKED_AT = 8  # objects of one Application whose cause is sought
 
 
@@ -82,7 +85,8 @@ class Chain:
 class Case:
     """One Application that has not arrived: as it is live, what the predicate says of it and of its objects.
 
-    `calm`: no other Application is applying anything that could still help.
+    `calm`: no other Application is applying anything that could still help; `quiet`: and all others are Healthy, so
+    that what they run has done what it does when it starts. `defined`: the kinds (group, kind) whose CRD is in Git.
     """
 
     app: DesiredApplication
@@ -90,6 +94,8 @@ class Case:
     found: Judgement
     bad: tuple[tuple[DesiredObject, Judgement], ...]
     calm: bool
+    quiet: bool = False
+    defined: Collection[tuple[str, str]] = ()
 
 
 def wave_of(manifest: Object) -> int:
@@ -132,7 +138,8 @@ def _refused(case: Case, world: World) -> Chain | None:
                                                                                   message)  # fmt: skip
         if cause.kind == "namespace":
             cause = _namespace_of(ref, world) or cause
-        if case.found.state is State.BROKEN:
+        orphaned = cause.kind == "crd" and case.quiet and (ref.group, ref.kind) not in case.defined
+        if case.found.state is State.BROKEN or (orphaned and _attempts(state) > _ORPHANED_AFTER):
             cause = replace(cause, final=True)
         return Chain(case.app.name, ref, waves.get(ref), _how_often(state), cause)
     return None
@@ -172,10 +179,10 @@ def _object_cause(obj: DesiredObject, judgement: Judgement, world: World, events
     if seen is None:
         return _namespace_of(obj.ref, world)
     live: Object = seen.object
-    if dig(live, "metadata", "deletionTimestamp"):
-        return _deleting(live)
     if obj.ref.kind == "Namespace":
         return namespace_cause(live)
+    if dig(live, "metadata", "deletionTimestamp"):
+        return _deleting(live)
     if obj.ref.kind == "PersistentVolumeClaim":
         return claim_cause(live, events(obj.ref.namespace))
     if obj.ref.kind == "Pod":
