@@ -10,16 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.clock import MILLISECOND, MINUTE, SECOND
-from harness.core.errors import ConfigError, HealFailed, InjectFailed
+from harness.core.clock import MILLISECOND, SECOND
+from harness.core.errors import ConfigError, InjectFailed
 from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, State
 from harness.effects.waiting import until
+from harness.faults.sabotage_git import SyncPolicy, sync_by_hand
+from harness.faults.settling import settle
 from harness.gitops.argocd import APPLICATION
 from harness.gitops.edit import Edit, edited
 from harness.gitops.platform import Platform
 from harness.probes.git import seen
-from harness.probes.sync import converged
 
 BAD, REVERT = 1, 2  # the injections of a rollback
 HEARD_WITHIN = 20 * SECOND
@@ -68,7 +69,7 @@ class CommitOnTop(_AtInjection):
     def end(self) -> None:
         if self.sha:
             self.platform.repo.revert(self.sha)
-            _settle(self.platform)
+            settle(self.platform)
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ class DeletedByHand(_AtInjection):
             api.get(kind, ref.name, ref.namespace))))  # fmt: skip
 
     def end(self) -> None:
-        _settle(self.platform)
+        settle(self.platform)
 
 
 @dataclass(slots=True)
@@ -120,37 +121,30 @@ class AutoSyncOff(_AtInjection):
     """Automated sync is switched off, and the sync that is being retried is ended: no later commit is applied."""
 
     application: str
+    _policy: SyncPolicy = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._policy = sync_by_hand(self.platform, self.application)
 
     @property
     def subject(self) -> str:
         return f"AutoSyncOff({self.application})"
 
     def act(self) -> None:
-        self._automated({"enabled": False})
-        if dig(self._live(), "status", "operationState", "phase") == "Running":
-            self._patch({"status": {"operationState": {"phase": "Terminating"}}})
-        ended = _Asked(self.platform, f"no sync of {self.application} under way", lambda: dig(
-            self._live(), "status", "operationState", "phase") not in ("Running", "Terminating"))  # fmt: skip
-        _await(self.platform, ended)
+        self._policy.begin()
+        if self._phase() == "Running":
+            terminate = {"status": {"operationState": {"phase": "Terminating"}}}  # what `argocd app terminate-op` does
+            self.platform.api.patch(APPLICATION, self.application, self.platform.engine.namespace, terminate)
+        over = _Asked(self.platform, f"no sync of {self.application} under way",
+                      lambda: self._phase() not in ("Running", "Terminating"))  # fmt: skip
+        _await(self.platform, over)
 
     def end(self) -> None:
-        self._automated({"enabled": None})
-        _settle(self.platform)
+        self._policy.end()
 
-    def _automated(self, value: dict[str, Any]) -> None:
-        self._patch({"spec": {"syncPolicy": {"automated": value}}})
-        # A comparison takes the request away that it began with: two of them know the change.
-        for _ in range(2):
-            self.platform.engine.refresh(self.application)
-            heard = _Asked(self.platform, "Argo CD to take notice", lambda: not dig(
-                self._live(), "metadata", "annotations", "argocd.argoproj.io/refresh"))  # fmt: skip
-            _await(self.platform, heard)
-
-    def _patch(self, body: Object) -> None:
-        self.platform.api.patch(APPLICATION, self.application, self.platform.engine.namespace, body)
-
-    def _live(self) -> Object | None:
-        return self.platform.api.get(APPLICATION, self.application, self.platform.engine.namespace)
+    def _phase(self) -> object:
+        live = self.platform.api.get(APPLICATION, self.application, self.platform.engine.namespace)
+        return dig(live, "status", "operationState", "phase")
 
 
 @dataclass(slots=True)
@@ -189,12 +183,3 @@ def _await(platform: Platform, probe: Any) -> None:
     ended = until(probe, within=HEARD_WITHIN, clock=platform.clock, poll=50 * MILLISECOND)
     if not ended.met:
         raise InjectFailed(f"the sabotage had no effect: {ended.last.sentence()}")
-
-
-def _settle(platform: Platform) -> None:
-    if not platform.alive:
-        return
-    ended = until(converged(platform), within=2 * MINUTE, settle=SECOND, clock=platform.clock)
-    if not ended.met:
-        platform.tainted = f"after a sabotage was undone: {ended.last.sentence()}"
-        raise HealFailed(platform.tainted)

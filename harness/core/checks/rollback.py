@@ -125,7 +125,7 @@ def deletion_was_undone() -> Check:
         wrong = _differences(before, {r: o["object"] for r, o in new["live"].items() if r in before})
         lost = _lost(deleted, old, new)
         figures = {"deleted": float(len(deleted)), "back": float(sum(ref in new["live"] for ref in deleted)),
-                   "pods_replaced": float(len(old["pods"].keys() & new["pods"].keys() - _kept(old, new)))}  # fmt: skip
+                   "pods_lost": float(len(old["pods"].keys() - _kept(old, new)))}  # fmt: skip
         if wrong:
             return Finding(claim, Verdict.REFUTED, expected, some(wrong), evidence, figures)
         told_back = f"{some(deleted)} came back; what did not: {some(lost, 12) or 'nothing'}"
