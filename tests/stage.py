@@ -6,6 +6,7 @@ It looks like a `Platform` to those who ask it. What is remembered is remembered
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
@@ -38,6 +39,18 @@ class StageView:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.signal, self.store = clock, Signal(clock), Store()
+        self.answering, self.gaps = True, list[Any]()
+        self.added: list[Kind] = []
+        self.listed = True  # whether what was added can be seen
+
+    def add(self, kinds: Iterable[Kind]) -> None:
+        self.added += kinds
+
+    def ready(self, timeout: timedelta) -> bool:
+        return self.listed
+
+    def get(self, ref: Ref) -> Seen | None:
+        return self.store.get(ref)
 
     def follow(self, ref: Ref) -> None:
         self.store.follow(ref)
@@ -53,7 +66,7 @@ class StageView:
 
 @dataclass
 class StageApi:
-    """Objects in memory. A patch of the replica count is seen by the watch `lag` after its answer (None: never)."""
+    """Objects in memory. A write is seen by the watch `lag` after its answer (None: never)."""
 
     clock: FakeClock
     view: StageView
@@ -63,6 +76,7 @@ class StageApi:
     served: set[str] | None = None  # kinds; None: every kind
     answers: dict[str, str | Exception] = field(default_factory=dict)
     patches: list[dict[str, Any]] = field(default_factory=list)
+    deletions: list[dict[str, Any]] = field(default_factory=list)
     version: int = 100
 
     def kind(self, group: str, name: str) -> Kind:
@@ -78,22 +92,51 @@ class StageApi:
         return SimpleNamespace(items=tuple(o for o in self.objects if o["kind"] == wanted.kind))
 
     def patch(self, wanted: Kind, name: str, namespace: str | None, body: Any, **how: Any) -> Written:
+        sent = self._send()
+        self.patches.append({"name": name, "namespace": namespace, "body": body, **how})
+        live = self.get(wanted, name, namespace)
+        assert live is not None
+        _merge(live, body)
+        answer = self._wrote(live, how.get("manager", "drill"))
+        if how.get("subresource") == "scale":  # answers with a Scale, which carries the Deployment's version
+            version = {"resourceVersion": str(self.version)}
+            answer = {"kind": "Scale", "metadata": version, "spec": dict(body["spec"])}
+        return Written(answer, sent, self.clock.now_ns())
+
+    def create(self, obj: Object, *, namespace: str | None = None, manager: str = "drill") -> Written:
+        sent = self._send()
+        if any(ref_of(o) == ref_of(obj) for o in self.objects):
+            raise ApiRefused(409, "AlreadyExists", str(ref_of(obj)))
+        made = copy.deepcopy(obj)
+        made["metadata"]["uid"] = f"uid-{self.version + 1}"
+        self.objects.append(made)
+        return Written(self._wrote(made, manager), sent, self.clock.now_ns())
+
+    def delete(self, wanted: Kind, name: str, namespace: str | None = None, **how: Any) -> Written:
+        sent = self._send()
+        live = self.get(wanted, name, namespace)
+        if live is None:
+            raise ApiRefused(404, "NotFound", name)
+        self.deletions.append({"name": name, "namespace": namespace, **how})
+        self.objects.remove(live)
+        self._wrote(live, "drill", deleted=True)
+        return Written({"kind": "Status", "status": "Success"}, sent, self.clock.now_ns())
+
+    def _send(self) -> int:
         sent = self.clock.now_ns()
         self.clock.sleep(WRITE)
         if self.refuses is not None:
             raise self.refuses
-        self.patches.append({"name": name, "namespace": namespace, "body": body, **how})
-        live = self.get(wanted, name, namespace)
-        assert live is not None
+        return sent
+
+    def _wrote(self, live: Object, manager: str, *, deleted: bool = False) -> Object:
         self.version += 1
-        live["spec"].update(body["spec"])
         live["metadata"]["resourceVersion"] = str(self.version)
+        live["metadata"].setdefault("managedFields", []).append({"manager": manager, "time": self.version})
+        seen = copy.deepcopy(live)
         if self.lag is not None:
-            seen = copy.deepcopy(live)
-            self.clock.after(self.lag, lambda: self.view.event(seen))
-        # The scale subresource answers with a Scale, which carries the Deployment's version.
-        scale = {"kind": "Scale", "metadata": {"resourceVersion": str(self.version)}, "spec": dict(body["spec"])}
-        return Written(scale, sent, self.clock.now_ns())
+            self.clock.after(self.lag, lambda: self.view.event(seen, deleted=deleted))
+        return copy.deepcopy(live)
 
     def raw(self, path: str) -> str:
         answer = self.answers.get(path, ApiRefused(404, "NotFound", path))
@@ -120,6 +163,10 @@ class Stage:
     def deploy(self, replicas: int = 1) -> None:
         """A Deployment shop/api, known to the watch."""
         live = deployment(replicas, self.api.version)
+        self.put(live)
+
+    def put(self, live: Object) -> None:
+        """An object that is there, known to the watch."""
         self.api.objects.append(live)
         self.view.event(live)
 
@@ -130,6 +177,20 @@ class Stage:
         return tuple(o.ref for o in self.wanted)
 
 
-def desired(ref: Ref, path: str = "apps/x.yaml") -> Any:
+def desired(ref: Ref, path: str = "apps/x.yaml", application: str = "shop", manifest: Object | None = None) -> Any:
     """An object in Git."""
-    return SimpleNamespace(ref=ref, path=path)
+    return SimpleNamespace(ref=ref, path=path, application=application, manifest=manifest or {})
+
+
+def _merge(live: Any, body: Any) -> None:
+    """A merge patch; lists of named things are merged by name, as a strategic one would."""
+    for key, value in body.items():
+        if value is None:
+            live.pop(key, None)
+        elif isinstance(value, dict):
+            _merge(live.setdefault(key, {}), value)
+        elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            for item in value:
+                _merge(next(old for old in live[key] if old["name"] == item["name"]), item)
+        else:
+            live[key] = value

@@ -33,7 +33,7 @@ class SelfHealOff:
 
     def end(self) -> None:
         self.platform.engine.set_self_heal(self.application, True)
-        _settle(self.platform)
+        settle(self.platform)
 
 
 @dataclass(slots=True)
@@ -66,10 +66,11 @@ class LoseManifest:
     def end(self) -> None:
         if self._commit:
             self.platform.repo.revert(self._commit)
-            _settle(self.platform)
+            settle(self.platform)
 
 
-def _settle(platform: Platform) -> None:
+def settle(platform: Platform) -> None:
+    """Wait until the system is what Git says again. Raises HealFailed, and taints it, where it is not within 3 min."""
     if not platform.alive:
         return
     ended = until(converged(platform), within=3 * MINUTE, settle=SECOND, clock=platform.clock)

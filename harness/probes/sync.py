@@ -1,14 +1,17 @@
 """Is live what Git says?
 
-Here belong probes about convergence and self-heal. The predicate itself is `harness.gitops.convergence`.
+Here belong probes about convergence, and about a drift that goes away again. What must stay is `harness.probes.calm`.
+The predicate of convergence itself is `harness.gitops.convergence`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from harness.cluster.health import health
+from harness.cluster.live import Seen
 from harness.core.observation import Observation, Probe, State
-from harness.faults.live_drift import ScaleDeployment
+from harness.faults.hand import Drift, Hand, authors
 from harness.gitops.convergence import Converged
 from harness.gitops.platform import Platform
 
@@ -19,41 +22,48 @@ def converged(platform: Platform) -> Probe:
 
 
 class _Healed:
-    """Git's value is back on the live object, in a version newer than the drift."""
+    """Git's state is back on the live object, in a version newer than the drift. With `healthy`, also rolled out."""
 
-    def __init__(self, drift: ScaleDeployment) -> None:
-        self._drift = drift
-        self.subject = f"healed({drift.ref})"
+    def __init__(self, hand: Hand, name: str, healthy: bool) -> None:
+        self._hand, self._healthy = hand, healthy
+        self.subject = f"{name}({hand.ref})"
 
     @property
     def signal(self) -> Any:
-        return self._drift.platform.view.signal
+        return self._hand.platform.view.signal
 
     def observe(self) -> Observation:
-        drift = self._drift
-        expected = f"spec.replicas {drift.before}, as in Git"
-        accepted = drift.accepted()
-        if accepted is None or drift.written is None:
-            return Observation(
-                State.PENDING, self.subject, expected, "the drift itself is not seen yet", drift.platform.clock.now_ns()
-            )
-        # The same stream carried both events. Its delay is at most what our own write took from send to event, so
-        # that the API accepted the heal within that time before we saw it.
-        delay = accepted.received_ns - drift.written.sent_ns
-        later = [s for s in drift.platform.view.history(drift.ref) if s.received_ns > accepted.received_ns]
-        for seen in later:
-            if not seen.deleted and seen.object["spec"]["replicas"] == drift.before:
-                actual = f"spec.replicas {drift.before} again"
-                # Found by a list after a gap, an event is bounded only by the one before it.
-                prompt = accepted.prompt and seen.prompt
-                bound = seen.received_ns - delay if prompt else seen.previous_ns or 0
-                since = max(accepted.received_ns, bound)
-                return Observation(State.MET, self.subject, expected, actual, seen.received_ns, since)
-        last = (later or [accepted])[-1]
-        shown = "deleted" if last.deleted else f"spec.replicas {last.object['spec']['replicas']}"
-        return Observation(State.PENDING, self.subject, expected, shown, drift.platform.clock.now_ns())
+        hand, now = self._hand, self._hand.platform.clock.now_ns()
+        accepted = hand.receipt()
+        if accepted is None:
+            waiting = "the drift itself is not seen yet"
+            return Observation(State.PENDING, self.subject, "the drift gone", waiting, now)
+        expected = f"{hand.mark.wanted}, and healthy" if self._healthy else hand.mark.wanted
+        before, text = accepted, hand.mark.told(accepted)
+        for seen in hand.since():
+            back, text = self._judge(seen)
+            if back:
+                detail = {"by": list(authors(before.object, seen.object))}
+                at, since = seen.received_ns, hand.not_before(seen)
+                return Observation(State.MET, self.subject, expected, text, at, since, detail=detail)
+            before = seen
+        return Observation(State.PENDING, self.subject, expected, text, now)
+
+    def _judge(self, seen: Seen) -> tuple[bool, str]:
+        told = self._hand.mark.told(seen)
+        if not self._hand.mark.undone(seen):
+            return False, told
+        if not self._healthy:
+            return True, f"{told} again" if not seen.deleted else told
+        found = health(seen.object)
+        return bool(found.ok), found.text
 
 
-def healed(drift: ScaleDeployment) -> Probe:
-    """The drift is gone from the live object, and it was not us who removed it."""
-    return _Healed(drift)
+def healed(drift: Drift) -> Probe:
+    """The drift is gone from the live object. `by` tells who wrote that state: their field managers."""
+    return _Healed(drift.hand, "healed", healthy=False)
+
+
+def healthy_again(drift: Drift) -> Probe:
+    """The drift is gone, and the object was rolled out after that: what it promises, it does again."""
+    return _Healed(drift.hand, "healthy_again", healthy=True)

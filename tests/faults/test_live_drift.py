@@ -70,7 +70,7 @@ def test_it_is_confirmed_by_what_the_api_showed(stage: Stage) -> None:
     done = drift.inject()
     answer = drift.confirm()
     assert (answer.state, answer.at_ns) == (State.MET, done.accepted_ns)
-    assert answer.actual == "Deployment shop/api had spec.replicas 3, Git says 1"
+    assert answer.actual == "Deployment shop/api: spec.replicas 3, should be spec.replicas 1, as in Git"
 
 
 def test_a_write_that_something_altered_on_its_way_is_broken(stage: Stage) -> None:
@@ -88,7 +88,7 @@ def test_scaling_to_the_same_count_is_no_drift(stage: Stage) -> None:
 
 
 def test_a_deployment_that_is_not_there_cannot_be_scaled(stage: Stage) -> None:
-    with pytest.raises(InjectFailed, match="there is no Deployment shop/web to scale"):
+    with pytest.raises(InjectFailed, match="there is no Deployment shop/web to change"):
         fault(stage, target="shop/web").inject()
 
 
