@@ -6,6 +6,7 @@ Here belong `Node` and the facts that testinfra reads in a running container. Ha
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from harness.core.errors import CommandTimeout, ToolError
 T = TypeVar("T")
 ROLES = ("server", "agent")
 _ROLE_LABEL = "k3d.role"
+# .../kubepods/burstable/pod<uid>/<container>; where systemd writes it, kubepods-burstable-pod<uid with _ for ->.slice.
+_POD_IN_CGROUP = re.compile(r"\bkubepods\S*?pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,24 @@ class NodeView:
             return found
 
         return self._ask(f"sysctl {name}", ask)
+
+    def digest(self, path: str) -> str:
+        """SHA-256 of a file's content, which itself never leaves the node. Raises ToolError if there is none."""
+        return self._ask(f"digest of {path}", lambda host: str(host.file(path).sha256sum))
+
+    def entries(self, path: str) -> tuple[str, ...]:
+        """What is in a folder, hidden things too; nothing where there is no such folder."""
+
+        def ask(host: Any) -> tuple[str, ...]:
+            folder = host.file(path)
+            return tuple(sorted(folder.listdir())) if folder.is_directory else ()
+
+        return self._ask(f"folder {path}", ask)
+
+    def pods(self) -> frozenset[str]:
+        """UIDs of the Pods of which a process runs in the node, whatever the API knows: read off control groups."""
+        found = self._ask("processes", lambda host: str(host.run("cat /proc/[0-9]*/cgroup").stdout))
+        return frozenset(uid.replace("_", "-") for uid in _POD_IN_CGROUP.findall(found))
 
     def _ask(self, what: str, question: Callable[[Any], T]) -> T:
         answer: list[T] = []
