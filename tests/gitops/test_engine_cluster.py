@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +43,27 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       containers: [{{name: web, image: '{image}', imagePullPolicy: IfNotPresent}}]
+"""
+QUOTA = """\
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: small, annotations: {argocd.argoproj.io/sync-wave: "-1"}}
+spec: {hard: {requests.cpu: 100m}}
+"""
+WIDGET = """\
+apiVersion: example.org/v1
+kind: Widget
+metadata: {name: w, annotations: {argocd.argoproj.io/sync-wave: "2"}}
+"""
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.org, annotations: {argocd.argoproj.io/sync-wave: "-1"}}
+spec:
+  group: example.org
+  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
 """
 REFUSED = "apiVersion: v1\nkind: Service\nmetadata: {name: NOT_A_NAME}\nspec: {ports: [{port: 1}]}\n"
 
@@ -140,6 +161,48 @@ def test_a_manifest_that_the_api_refuses_is_final_and_its_revert_is_not(settled:
     settled.repo.revert(sha)
     reverted = settled.wait()
     assert reverted.met, reverted.last.sentence()
+
+
+def broken_image(text: str) -> dict[str, str]:
+    never = text.replace("IfNotPresent", "Never")
+    return {"apps/one/web.yaml": never.replace("image: '", "image: 'nowhere.invalid/")}
+
+
+def too_large(text: str) -> dict[str, str]:
+    asking = text.replace("imagePullPolicy", "resources: {requests: {cpu: 200m}}, imagePullPolicy")
+    return {"apps/one/web.yaml": asking, "apps/one/quota.yaml": QUOTA}
+
+
+def nameless_kind(_: str) -> dict[str, str]:
+    return {"apps/two/widget.yaml": WIDGET}
+
+
+@pytest.mark.parametrize(
+    ("change", "chain", "message"),
+    [
+        (broken_image, "one, wave 0: Deployment one/web", "is not present with pull policy of Never"),
+        (too_large, "one, wave 0: Deployment one/web", "exceeded quota: small, requested: requests.cpu=200m"),
+        (nameless_kind, "two, wave 2: Widget two/w", 'Make sure the "Widget" CRD is installed'),
+    ],
+    ids=["image", "quota", "crd"],
+)
+def test_what_cannot_come_ends_the_wait_early_with_its_chain(
+    settled: Followed, change: Callable[[str], dict[str, str]], chain: str, message: str
+) -> None:
+    settled.repo.commit(dict(change(settled.repo.read("apps/one/web.yaml"))), "broken")
+    failed = settled.wait()
+    assert failed.last.state is State.BROKEN, failed.last.sentence()
+    assert failed.last.actual.startswith(chain), failed.last.sentence()
+    assert message in failed.last.actual
+    assert failed.waited < 20 * SECOND
+    assert failed.last.detail["chain"]["final"] is True
+
+
+def test_a_kind_that_comes_with_its_definition_is_observed(settled: Followed) -> None:
+    settled.repo.commit({"apps/two/crd.yaml": CRD, "apps/two/widget.yaml": WIDGET}, "a kind of its own")
+    arrived = settled.wait()
+    assert arrived.met, arrived.last.sentence()
+    assert arrived.last.total == 4
 
 
 def test_a_git_outage_is_waited_out(settled: Followed) -> None:
