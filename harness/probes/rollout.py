@@ -10,6 +10,7 @@ holds what the API said to each object; gitops-semantics A3, A6) and the waiting
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from harness.gitops.render import DesiredApplication, desired_applications
 
 _POD = Kind("", "v1", "Pod", "pods", namespaced=True)
 _REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets", namespaced=True)
+_FILE = re.compile(r'error when (?:patching|creating|replacing) "/dev/shm/[^"]*": ')  # a scratch file of Argo CD's
+_SHOWN = 300  # characters of a message
 _STARTING = ("PodInitializing", "ContainerCreating")  # waiting reasons that are no trouble
 
 
@@ -260,8 +263,9 @@ def _refusal(operation: Object) -> str:
 
 
 def _flat(text: Any) -> str:
-    flat = " ".join(str(text or "").split())
-    return flat if len(flat) <= 240 else f"{flat[:237]}..."
+    """One line; of a long one the beginning, which says what, and the end, which says why."""
+    flat = _FILE.sub("", " ".join(str(text or "").split()))
+    return flat if len(flat) <= _SHOWN else f"{flat[: _SHOWN // 2]} ... {flat[-_SHOWN // 2 :]}"
 
 
 def _follows(platform: Platform, sha: str, later: str) -> bool:
