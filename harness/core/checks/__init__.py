@@ -12,6 +12,7 @@ Events read here (written by `harness.drill` and `harness.gitops.platform`):
   until.ended       state, expected, actual, met_us, not_before_us, flaps, within_s, waited_s
   hold.ended        state, expected, actual, lasting_s
   observed          reading (name), value
+  ledger.*, volume.copied, by_hand.made: see `harness.core.checks.loss`
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from harness.core.checks.commits import (
     no_sync_was_started,
     only_what_left_git_was_pruned,
 )
+from harness.core.checks.drift import healed_as_backoff_allows, reported_as_unmanaged, resumed_within
+from harness.core.checks.engine import arrived_within, work_done_once
 from harness.core.checks.inventory import everything_came_back
 from harness.core.checks.landing import fault_landed, stayed_so, waits_ended_met
+from harness.core.checks.loss import data_loss_within, git_brings_back_no_data, lost_what_was_listed
+from harness.core.checks.nodes import no_pod_replaced, node_is_fresh, node_works
 from harness.core.checks.radius import stayed_within_blast_radius
 from harness.core.checks.recovery import Interval, interval, recovered_within
 from harness.core.checks.registry import restorables
@@ -42,22 +47,33 @@ __all__ = [
     "Check",
     "Interval",
     "apply_was_refused",
+    "arrived_within",
+    "data_loss_within",
     "deletion_was_undone",
     "every_push_within",
     "everything_came_back",
     "everything_kept_its_version",
     "fault_landed",
+    "git_brings_back_no_data",
+    "healed_as_backoff_allows",
     "interval",
     "live_was_left_alone",
+    "lost_what_was_listed",
+    "no_pod_replaced",
     "no_sync_was_started",
+    "node_is_fresh",
+    "node_works",
     "nothing_was_replaced",
     "only_what_left_git_was_pruned",
     "recovered_within",
+    "reported_as_unmanaged",
+    "resumed_within",
     "state_is_as_before",
     "stayed_so",
     "stayed_within_blast_radius",
     "volumes_outlived_it",
     "waits_ended_met",
+    "work_done_once",
 ]
 
 # Every claim stores how it was made, so that a stored run can be judged again with the names of today.
