@@ -218,13 +218,14 @@ class Hand:
         bound = seen.received_ns - delay if prompt else seen.previous_ns or 0
         return max(accepted.received_ns, bound)
 
-    def confirm(self, subject: str, expected: str) -> Observation:
-        """Did our write land? Asked of the watch. An altered one is BROKEN."""
+    def confirm(self, subject: str, expected: str, *, drift: bool = True) -> Observation:
+        """Did our write land? Asked of the watch. An altered one is BROKEN. `drift`: Git says something else."""
         seen, now = self.receipt(), self.platform.clock.now_ns()
         if seen is None:
             return Observation(State.PENDING, subject, expected, "no watch event of the write yet", now)
         landed = self.mark.landed(seen)
-        actual = f"{self.ref}: {self.mark.told(seen)}, should be {self.mark.wanted}"
+        actual = f"{self.ref}: {self.mark.told(seen)}"
+        actual += f", should be {self.mark.wanted}" if drift else ", of which Git says nothing"
         return Observation(State.MET if landed else State.BROKEN, subject, expected, actual, seen.received_ns)
 
 

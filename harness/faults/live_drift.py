@@ -240,7 +240,7 @@ class AddLabel:
         return self.hand.injected(f"label {self.label} on {self.hand.ref}: absent to {self.value}")
 
     def confirm(self) -> Observation:
-        return self.hand.confirm(self.subject, f"label {self.label} {self.value} accepted by the API")
+        return self.hand.confirm(self.subject, f"label {self.label} {self.value} accepted by the API", drift=False)
 
     def heal(self) -> None:
         """Take the label away. Raises HealFailed."""
@@ -295,7 +295,7 @@ class CreateByHand:
         return self.hand.injected(f"{self.ref} put in by hand")
 
     def confirm(self) -> Observation:
-        return self.hand.confirm(self.subject, "the object created")
+        return self.hand.confirm(self.subject, "the object created", drift=False)
 
     def heal(self) -> None:
         """Delete it; if somebody was faster, that is well. Raises HealFailed."""

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from harness.core.clock import MILLISECOND
+from harness.core.clock import MILLISECOND, SECOND
+from harness.core.objects import Object, Ref
 from harness.core.observation import State
-from harness.faults.live_drift import ScaleDeployment
+from harness.faults.live_drift import DeleteObject, ScaleDeployment
 from harness.gitops.convergence import Converged
-from harness.probes.sync import converged, healed
-from tests.stage import Stage, deployment
+from harness.probes.sync import converged, healed, healthy_again
+from tests.stage import Stage, deployment, desired
 
 DELAY = 3_000_000  # ns, from our own write to its event on this stage: 2 ms and 1 ms
 
@@ -125,3 +126,71 @@ def test_converged_is_the_tree_predicate_on_this_platform(stage: Stage) -> None:
     probe = converged(stage)  # type: ignore[arg-type]
     assert isinstance(probe, Converged)
     assert (probe.subject, probe.platform) == ("converged", stage)
+
+
+# --- what was deleted ------------------------------------------------------------------------------------------------
+
+
+def anew(version: int, **status: int) -> Object:
+    made = deployment(1, version)
+    made["metadata"] |= {"uid": "new", "generation": 1}
+    return made | ({"status": {"observedGeneration": 1, **status}} if status else {})
+
+
+@pytest.fixture
+def deleted(stage: Stage) -> DeleteObject:
+    stage.wanted = (desired(Ref("apps", "Deployment", "shop", "api")),)
+    stage.api.objects[0]["metadata"]["uid"] = "old"
+    made = DeleteObject(stage, "Deployment shop/api")  # type: ignore[arg-type]
+    made.inject()
+    return made
+
+
+def test_a_deleted_object_is_pending_until_one_with_a_new_uid_is_there(stage: Stage, deleted: DeleteObject) -> None:
+    answer = healed(deleted).observe()
+    assert (answer.state, answer.expected, answer.actual) == (State.PENDING, "an object with a new UID", "deleted")
+    stage.clock.sleep(SECOND)
+    stage.view.event(anew(300))
+    answer = healed(deleted).observe()
+    assert (answer.state, answer.at_ns) == (State.MET, stage.clock.now_ns())
+    assert answer.not_before_ns == stage.clock.now_ns() - DELAY
+    assert answer.actual == "there, UID new again"
+
+
+def test_one_that_is_being_deleted_again_is_not_back(stage: Stage, deleted: DeleteObject) -> None:
+    going = anew(300)
+    going["metadata"]["deletionTimestamp"] = "now"
+    stage.clock.sleep(SECOND)
+    stage.view.event(going)
+    answer = healed(deleted).observe()
+    assert (answer.state, answer.actual) == (State.PENDING, "being deleted, UID new")
+
+
+def test_it_is_healthy_again_when_it_is_rolled_out_not_when_it_is_there(stage: Stage, deleted: DeleteObject) -> None:
+    probe = healthy_again(deleted)
+    assert probe.subject == "healthy_again(Deployment shop/api)"
+    assert probe.observe().state is State.PENDING
+    stage.clock.sleep(SECOND)
+    stage.view.event(anew(300))
+    answer = probe.observe()
+    assert (answer.state, answer.actual) == (State.PENDING, "its controller has not seen the newest spec")
+    stage.clock.sleep(SECOND)
+    stage.view.event(anew(301, replicas=1, updatedReplicas=1, availableReplicas=1))
+    answer = probe.observe()
+    assert (answer.state, answer.at_ns) == (State.MET, stage.clock.now_ns())
+
+
+def test_a_heal_says_who_wrote_it(stage: Stage, drift: ScaleDeployment) -> None:
+    back = deployment(1, 102)
+    back["metadata"]["managedFields"] = [
+        {"manager": "argocd-controller", "time": 1},
+        {"manager": "kube-controller-manager", "subresource": "status"},
+    ]
+    stage.clock.sleep(MILLISECOND)
+    stage.view.event(back)
+    assert healed(drift).observe().detail == {"by": ["argocd-controller"]}
+
+
+def test_a_drift_that_was_never_injected_is_pending(stage: Stage) -> None:
+    answer = healed(ScaleDeployment(stage, "shop/api", 3)).observe()  # type: ignore[arg-type]
+    assert (answer.state, answer.actual) == (State.PENDING, "the drift itself is not seen yet")
