@@ -138,7 +138,7 @@ class StageApi:
             self.clock.after(self.lag, lambda: self.view.event(seen, deleted=deleted))
         return copy.deepcopy(live)
 
-    def raw(self, path: str) -> str:
+    def raw(self, path: str, **_: Any) -> str:
         answer = self.answers.get(path, ApiRefused(404, "NotFound", path))
         if isinstance(answer, Exception):
             raise answer

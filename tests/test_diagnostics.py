@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness.core.errors import ApiUnreachable, CommandFailed
+from harness.core.clock import SECOND
+from harness.core.errors import ApiUnreachable, CommandFailed, CommandTimeout
+from harness.core.objects import Ref
 from harness.diagnostics import collect, redact
+from harness.diagnostics.known import address_secrets, secrets_in
+from harness.diagnostics.texts import applications_text, events_text, pods_to_read
+from harness.gitops.diagnosis import WAVE
 from tests.stage import Stage
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJlLWNhbmFyeQ"
@@ -66,70 +72,203 @@ def test_json_stays_json() -> None:
     assert covered == {**obj, "env": [{"name": "TOKEN", "value": "[redacted]"}], "password": "[redacted]"}
 
 
+CANARY = "canary-4711-hidden"
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+          "data": {"key": base64.b64encode(CANARY.encode()).decode()}}  # fmt: skip
+SERVER, AGENT = (SimpleNamespace(name=n, id=f"id-{n}") for n in ("server-0", "agent-0"))
+
+
 class Sick(Stage):
     """A platform of which any source may be away."""
 
     def __init__(self, *away: str, alive: bool = True) -> None:
         super().__init__(alive=alive)
         self.away = away
-        self.repo = SimpleNamespace(head="cafe", git=SimpleNamespace(out=self.log))
+        self.repo = SimpleNamespace(head="cafe", git=SimpleNamespace(out=self.log), source="https://u:pw-of-git@h/x")
+        status = {"phase": "Running", "containerStatuses": [
+            {"name": "c", "ready": False, "restartCount": 2, "state": {"running": {"startedAt": "now"}}}
+        ]}  # fmt: skip
         self.api.objects = [
-            {"kind": "Pod", "metadata": {"name": "p", "managedFields": ["long"]}, "env": f"Bearer {JWT}"},
-            {"kind": "Event", "metadata": {"name": "e"}},
-        ]
-        if "api" in away:
-            self.api.served = set()
-        self.cluster = SimpleNamespace(api=self.api, nodes=self.nodes, docker=SimpleNamespace(logs=self.node_log))
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n", "managedFields": ["long"]},
+             "env": f"Bearer {JWT}", "status": status},
+            {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "type": "Warning", "message": CANARY},
+            SECRET,
+        ]  # fmt: skip
+        self.api.answers["/readyz"] = ApiUnreachable("connection refused") if "api" in away else "ok"
+        self.api.logs = lambda namespace, pod, container, **how: f"{pod} said {CANARY}"  # type: ignore[attr-defined]
+        docker = SimpleNamespace(
+            logs=self.node_log, containers=self.containers, inspect=self.inspect,
+            networks=lambda *labels: (), volumes=lambda *labels: ("v",),
+        )  # fmt: skip
+        k3d = SimpleNamespace(clusters=lambda: (), nodes=lambda: ())
+        self.clusters = SimpleNamespace(docker=docker, k3d=k3d, run_id="r")
+        self.cluster = SimpleNamespace(api=self.api)
+        self.view.event({**self.api.objects[0]})
+        self.view.all = self.view.store.all  # type: ignore[attr-defined]
 
     def log(self, *args: str) -> str:
         if "git" in self.away:
             raise CommandFailed(["git", "log"], 128, "", "no such commit\nat length")
-        return "commit cafe"
+        return f"commit cafe\n   {CANARY} pw-of-git"
 
-    def nodes(self) -> tuple[Any, ...]:
+    def containers(self, *labels: str) -> tuple[Any, ...]:
         if "docker" in self.away:
-            raise ApiUnreachable("no engine")
-        return tuple(SimpleNamespace(name=n, container=f"id-{n}") for n in ("server-0", "agent-0"))
+            raise CommandFailed(["docker", "ps"], 1, "", "Cannot connect to the Docker daemon\nIs it running?")
+        if "hung" in self.away:
+            raise CommandTimeout(["docker", "ps"], SECOND, "", "")
+        return (SERVER, AGENT)
+
+    def inspect(self, what: str, names: list[str]) -> list[dict[str, Any]]:
+        config = {"Env": [f"K3S_TOKEN={CANARY}"], "Labels": {"k3d.cluster.token": CANARY, "k3d.role": "server"}}
+        return [{"Name": name, "Args": [CANARY], "State": {"OOMKilled": True}, "Config": config} for name in names]
 
     def node_log(self, container: str, *, tail: int) -> str:
         if container in self.away:
             raise RuntimeError
-        return f"{container} said token=canary1234"
+        return f"{container} said token=canary1234 and {CANARY}"
 
 
 def files(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir()}
 
 
-LISTS = {"pods.json", "events.json", "nodes.json", "applications.json"}
+def everything(folder: Path) -> str:
+    return "\n".join(p.read_text() for p in folder.rglob("*") if p.is_file())
+
+
+LISTS = {"pods.json", "events.json", "nodes.json", "applications.json", "replicasets.json", "namespaces.json",
+         "claims.json"}  # fmt: skip
+SAID = {"applications.txt", "events.txt", "log-n-p-c.txt", "log-n-p-c-previous.txt"}
 LOGS = {"node-server-0.log", "node-agent-0.log"}
+DOCKER = {"docker.json", "k3d.json"}
+GIT = {"git-log.txt"}
+LAST_SEEN = {f"last-seen-{name}" for name in LISTS - {"events.json"} | {"applications.txt"}}
 
 
 def test_everything_is_kept_covered_and_without_ballast(tmp_path: Path) -> None:
     assert collect(Sick(), tmp_path / "a" / "b") == []  # type: ignore[arg-type]
-    assert files(tmp_path / "a" / "b") == {"git-log.txt", *LOGS, *LISTS}
-    assert (tmp_path / "a/b/node-agent-0.log").read_text() == "id-agent-0 said token=[redacted]"
+    assert files(tmp_path / "a" / "b") == GIT | LOGS | DOCKER | LISTS | SAID
+    assert (tmp_path / "a/b/node-agent-0.log").read_text() == "id-agent-0 said token=[redacted] and [redacted]"
     (pod,) = json.loads((tmp_path / "a/b/pods.json").read_text())
-    assert pod == {"kind": "Pod", "metadata": {"name": "p"}, "env": "Bearer [redacted]"}
+    assert pod["metadata"] == {"name": "p", "namespace": "n"}
+    assert pod["env"] == "Bearer [redacted]"
+    state = json.loads((tmp_path / "a/b/docker.json").read_text())
+    assert [c["State"]["OOMKilled"] for c in state["containers"]] == [True, True]
+    assert state["containers"][0]["Config"] == {"Labels": {"k3d.role": "server"}}
+
+
+def test_what_a_secret_holds_is_covered_wherever_it_turns_up(tmp_path: Path) -> None:
+    collect(Sick(), tmp_path)  # type: ignore[arg-type]
+    text = everything(tmp_path)
+    assert "said" in text
+    for hidden in (CANARY, base64.b64encode(CANARY.encode()).decode().rstrip("="), "pw-of-git", "canary1234", JWT):
+        assert hidden not in text
+
+
+def test_what_is_secret_in_git_is_covered_without_an_api(tmp_path: Path) -> None:
+    sick = Sick("api")
+    sick.wanted = (SimpleNamespace(ref=None, path="x", manifest=SECRET),)
+    sick.wanted[0].ref = Ref("", "Secret", "n", "s")
+    collect(sick, tmp_path)  # type: ignore[arg-type]
+    assert "node-agent-0.log" in files(tmp_path)
+    assert CANARY not in everything(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("away", "lost", "said"),
+    ("away", "left", "said", "lines"),
     [
-        ("git", {"git-log.txt"}, "git-log.txt could not be collected: `git log` ended with 128:"),
-        ("docker", LOGS, "node logs could not be collected: no engine"),
-        ("id-agent-0", {"node-agent-0.log"}, "node-agent-0.log could not be collected: RuntimeError()"),
-        ("api", LISTS, "pods.json could not be collected: the API answered 404"),
+        ("git", LOGS | DOCKER | LISTS | SAID, "git-log.txt could not be collected: `git log` ended with 128:", 1),
+        ("docker", GIT | LISTS | SAID | {"k3d.json"},
+         "docker.json could not be collected: `docker ps` ended with 1:", 2),
+        ("hung", GIT | LISTS | SAID, "docker.json could not be collected: `docker ps` did not end within 1 s:", 1),
+        ("id-agent-0", GIT | DOCKER | LISTS | SAID | {"node-server-0.log"},
+         "node-agent-0.log could not be collected: RuntimeError()", 1),
+        ("api", GIT | LOGS | DOCKER | LAST_SEEN, "what the API says could not be collected: connection refused", 1),
     ],
-)
-def test_one_source_that_fails_does_not_cost_the_others(tmp_path: Path, away: str, lost: set[str], said: str) -> None:
+)  # fmt: skip
+def test_one_source_that_fails_does_not_cost_the_others(
+    tmp_path: Path, away: str, left: set[str], said: str, lines: int
+) -> None:
     problems = collect(Sick(away), tmp_path)  # type: ignore[arg-type]
-    assert files(tmp_path) == {"git-log.txt", *LOGS, *LISTS} - lost
+    assert files(tmp_path) == left
     assert problems[0].startswith(said)
     assert all("\n" not in problem for problem in problems)
-    assert len(problems) == (4 if away == "api" else 1)
+    assert len(problems) == lines
+    assert CANARY not in everything(tmp_path) or away == "api"
 
 
-def test_without_a_cluster_there_is_still_the_repository(tmp_path: Path) -> None:
-    assert collect(Sick("docker", alive=False), tmp_path) == []  # type: ignore[arg-type]
-    assert files(tmp_path) == {"git-log.txt"}
+def test_without_a_cluster_there_is_still_the_repository_and_what_stands_in_docker(tmp_path: Path) -> None:
+    assert collect(Sick(alive=False), tmp_path) == []  # type: ignore[arg-type]
+    assert files(tmp_path) >= GIT | LOGS | DOCKER
+
+
+def test_a_folder_that_cannot_be_made_is_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (problem,) = collect(Sick(), tmp_path / "file")  # type: ignore[arg-type]
+    assert problem.startswith("the folder could not be collected:")
+
+
+def test_secrets_are_found_in_what_objects_hold() -> None:
+    pod = {"kind": "Pod", "spec": {"containers": [{"env": [{"name": "API_TOKEN", "value": "t0ken-in-env"},
+                                                          {"name": "LOG_LEVEL", "value": "debug"}]}]}}  # fmt: skip
+    plain = {"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "first line here\nsecond line here"}}
+    odd = {"apiVersion": "v1", "kind": "Secret", "data": {"a": "*no base64*", "b": "//4="}}
+    assert list(secrets_in([pod])) == ["t0ken-in-env"]
+    assert list(secrets_in([plain]))[1:] == ["first line here", "second line here"]
+    assert list(secrets_in([odd])) == ["*no base64*", "//4="]
+    assert list(secrets_in([{"apiVersion": "x.io/v1", "kind": "Secret", "data": {"a": "not Kubernetes' own"}}])) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [("https://bob:pass@word@h/x", ["pass@word"]), ("https://ghp_token@h/x", ["ghp_token"]), ("https://h/x", []),
+     ("/srv/git", []), ("git@h:x", [])],
+)  # fmt: skip
+def test_the_password_of_an_address(address: str, found: list[str]) -> None:
+    assert list(address_secrets(address)) == found
+
+
+def test_applications_read_as_trees() -> None:
+    app = {"metadata": {"name": "shop", "deletionTimestamp": "t0", "finalizers": ["f"]}, "status": {
+        "sync": {"status": "OutOfSync", "revision": "cafe"}, "health": {"status": "Degraded"},
+        "conditions": [{"type": "SyncError", "lastTransitionTime": "t1", "message": "failed"}],
+        "operationState": {"phase": "Running", "retryCount": 2, "startedAt": "t2", "message": "again",
+                           "syncResult": {"resources": [{"kind": "Service", "namespace": "shop", "name": "front",
+                                                         "status": "SyncFailed", "message": "is invalid"}]}},
+        "resources": [{"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "api", "status": "Synced",
+                       "health": {"status": "Degraded", "message": "no image"}}],
+    }}  # fmt: skip
+    wave = {"metadata": {"annotations": {WAVE: "-1"}}}
+    front = SimpleNamespace(ref=Ref("", "Service", "shop", "front"), manifest=wave)
+    assert applications_text([app], [front]) == (  # type: ignore[list-item]
+        "Application shop: OutOfSync, Degraded at cafe\n"
+        "  is being deleted, held by ['f']\n"
+        "  SyncError since t1: failed\n"
+        "  last sync Running, 2 retries, t2 to now: again\n"
+        "  wave -1  not applied, -  Service shop/front; is invalid\n"
+        "  wave 0  Synced, Degraded, no image  Deployment shop/api\n"
+    )
+    assert applications_text([{"metadata": {"name": "new"}}], []).startswith("Application new: None, None at no rev")
+
+
+def test_events_read_as_lines_in_order() -> None:
+    late = {"lastTimestamp": "2026-01-01T00:00:09Z", "type": "Warning", "reason": "Failed", "count": 3,
+            "message": "two\nlines", "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "x"}}  # fmt: skip
+    early = {"eventTime": "2026-01-01T00:00:01Z", "type": "Normal", "reason": "Began",
+             "involvedObject": {"kind": "Node", "name": "n"}}  # fmt: skip
+    assert events_text([late, early]) == (
+        "2026-01-01T00:00:01Z Normal Node n Began: \n2026-01-01T00:00:09Z Warning Pod shop/x Failed (x3): two lines\n"
+    )
+
+
+def test_whose_logs_are_kept() -> None:
+    def pod(name: str, *, ready: bool, restarts: int = 0, began: bool = True, phase: str = "Running") -> dict[str, Any]:
+        state = {"running": {"startedAt": "t"}} if began else {"waiting": {"reason": "ContainerCreating"}}
+        status = {"name": "c", "ready": ready, "restartCount": restarts, "state": state}
+        return {"metadata": {"name": name}, "status": {"phase": phase, "containerStatuses": [status]}}
+
+    pods = [pod("argocd-repo-server", ready=True), pod("good", ready=True), pod("bad", ready=False, restarts=1),
+            pod("young", ready=False, began=False), pod("done", ready=False, phase="Succeeded")]  # fmt: skip
+    found = [(p["metadata"]["name"], previous) for p, _, previous in pods_to_read(pods)]
+    assert found == [("bad", False), ("bad", True), ("argocd-repo-server", False)]
+    assert len(pods_to_read([pod("bad", ready=False)] * 99)) == 12

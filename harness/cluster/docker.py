@@ -134,11 +134,11 @@ class Docker:
         """Every container, running or not, that carries all `labels` ("key" or "key=value")."""
         filters = [f"label={label}" for label in labels] + ([f"network={network}"] if network else [])
         ids = self._ids("ps", "-aq", "--no-trunc", *_filters(filters))
-        return tuple(_container(item) for item in self._inspect("container", ids))
+        return tuple(_container(item) for item in self.inspect("container", ids))
 
     def container(self, name: str) -> Container | None:
         """One container by name or id; None where there is none."""
-        found = self._inspect("container", [name])
+        found = self.inspect("container", [name])
         return _container(found[0]) if found else None
 
     def kill(self, name: str, signal: str = "KILL") -> None:
@@ -187,11 +187,11 @@ class Docker:
     def networks(self, *labels: str) -> tuple[DockerNetwork, ...]:
         """Every network that carries all `labels`; without labels every network."""
         ids = self._ids("network", "ls", "-q", "--no-trunc", *_filters(f"label={label}" for label in labels))
-        return tuple(_network(item) for item in self._inspect("network", ids))
+        return tuple(_network(item) for item in self.inspect("network", ids))
 
     def network(self, name: str) -> DockerNetwork | None:
         """One network by name; None where there is none."""
-        found = self._inspect("network", [name])
+        found = self.inspect("network", [name])
         return _network(found[0]) if found else None
 
     def create_network(self, name: str, *, subnet: str, gateway: str, bridge: str, labels: Mapping[str, str]) -> str:
@@ -222,7 +222,7 @@ class Docker:
 
     def volume_labels(self, name: str) -> Mapping[str, str]:
         """The labels of a volume; empty where it has none or is gone."""
-        found = self._inspect("volume", [name])
+        found = self.inspect("volume", [name])
         return _labels(found[0].get("Labels")) if found else {}
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
@@ -236,7 +236,7 @@ class Docker:
 
     def image_id(self, reference: str) -> str | None:
         """The id of an image that is present, or None."""
-        found = self._inspect("image", [reference])
+        found = self.inspect("image", [reference])
         return str(found[0]["Id"]) if found else None
 
     # --- plumbing --------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class Docker:
     def _ids(self, *argv: str) -> list[str]:
         return self._cli(*argv).stdout.split()
 
-    def _inspect(self, what: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    def inspect(self, what: str, names: Sequence[str]) -> list[dict[str, Any]]:
         """What can be inspected of `names`: a thing may vanish between listing and asking."""
         if not names:
             return []

@@ -6,9 +6,11 @@ passes here: what is collected, what is stored, what is rendered. Where it is wr
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _WORD = r"token|password|passwd|secret|api[-_]?key|access[-_]?key|private[-_]?key|client-key-data|authorization"
@@ -52,16 +54,17 @@ def redact_data(value: Any) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        if len(value) <= 3 and isinstance(value.get("value"), str) and _telling(value.get("name")):
+        if len(value) <= 3 and isinstance(value.get("value"), str) and telling(value.get("name")):
             return {**value, "value": _digest(value["value"])}  # an environment variable, as Kubernetes writes it
-        return {key: _digest(held) if isinstance(held, str) and _telling(key) else redact_data(held)
+        return {key: _digest(held) if isinstance(held, str) and telling(key) else redact_data(held)
                 for key, held in value.items()}  # fmt: skip
     if isinstance(value, list | tuple):
         return [redact_data(item) for item in value]
     return value
 
 
-def _telling(name: object) -> bool:
+def telling(name: object) -> bool:
+    """Whether a name such as DB_PASSWORD says that what it holds is secret."""
     return isinstance(name, str) and _NAMED.search(name) is not None
 
 
@@ -69,3 +72,61 @@ def _digest(value: str) -> str:
     if not value or _DIGEST.fullmatch(value):
         return value
     return f"[redacted {hashlib.sha256(value.encode(errors='backslashreplace')).hexdigest()[:12]}]"
+
+
+class Veil:
+    """Covers what looks like a credential, and every value that is known to be one, however it is written.
+
+    A password inside a log line looks like any other word: only who knows it can cover it. Values of fewer than 6
+    characters are too common to be covered by what they are; those of fewer than 12 only as whole words.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Cover these from now on, also in base64, in a URL, and inside JSON (inside JSON)."""
+        fresh = {v.strip() for v in values if len(v.strip()) >= _SHORTEST} - self._known
+        if not fresh:
+            return
+        self._known |= fresh
+        forms = sorted({form for value in self._known for form in _forms(value)}, key=len, reverse=True)
+        self._pattern = re.compile("|".join(_whole(form) for form in forms))
+
+    def text(self, text: str) -> str:
+        """`text` without credentials."""
+        return redact(self._pattern.sub("[redacted]", text) if self._pattern else text)
+
+    def data(self, value: Any) -> Any:
+        """Plain data without credentials; see `redact_data`."""
+        return redact_data(self._covered(value) if self._pattern else value)
+
+    def _covered(self, value: Any) -> Any:
+        if isinstance(value, str) and self._pattern:
+            return self._pattern.sub("[redacted]", value)
+        if isinstance(value, Mapping):
+            return {self._covered(key): self._covered(held) for key, held in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._covered(item) for item in value]
+        return value
+
+
+_SHORTEST, _WORDLIKE = 6, 12
+
+
+def _forms(value: str) -> Iterable[str]:
+    inside = json.dumps(value, ensure_ascii=False)[1:-1]
+    encoded = base64.b64encode(value.encode(errors="backslashreplace")).decode()
+    # base64 of a longer text that begins with the value differs only in the last characters.
+    yield from (value, inside, json.dumps(inside, ensure_ascii=False)[1:-1], _in_url(value), encoded.rstrip("="))
+
+
+def _in_url(value: str) -> str:
+    return "".join(f"%{byte:02X}" if not re.match(rb"[A-Za-z0-9._~-]", bytes([byte])) else chr(byte)
+                   for byte in value.encode(errors="backslashreplace"))  # fmt: skip
+
+
+def _whole(form: str) -> str:
+    pattern = re.escape(form)
+    return pattern if len(form) >= _WORDLIKE else rf"(?<![\w-]){pattern}(?![\w-])"
