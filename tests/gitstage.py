@@ -1,4 +1,4 @@
-"""A stage with a real Git repository on it: for what is told of commits. The API and the watch are those of the stage."""
+"""A stage with a real Git repository on it, for what is told of commits. API and watch are those of the stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.gitops.plan import BootstrapPlan, read_plan
 from harness.gitops.render import DesiredObject, desired_objects
 from harness.gitops.repo import ServedRepo
 from tests.gitops.conftest import APPLICATION, CONFIG_MAP, write
-from tests.stage import Stage, StageView
+from tests.stage import Stage
 
 URL = "https://git.example.org/team/gitops"
 DEPLOYMENT = """\
@@ -74,10 +74,12 @@ class GitStage(Stage):
         self.plan = read_plan(self.repo)
         self.repo.serve("127.0.0.1")
         self.engine = GitEngine(self)
-        self.shown: StageView | None = self.view
 
     def desired(self) -> tuple[DesiredObject, ...]:
         return desired_objects(self.repo, self.plan)
+
+    def refs(self) -> tuple[Ref, ...]:
+        return tuple(obj.ref for obj in self.desired())
 
     def show(self, revision: str | Mapping[str, Any], *, after: timedelta = timedelta(0), **status: Any) -> Object:
         """After a while the watch delivers Application shop as compared with `revision`."""
