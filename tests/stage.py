@@ -84,6 +84,9 @@ class StageApi:
             raise ApiRefused(404, "NotFound", f"the API serves no kind {name}")
         return kind(group, name)
 
+    def kind_of_ref(self, ref: Ref) -> Kind:
+        return self.kind(ref.group, ref.kind)
+
     def get(self, wanted: Kind, name: str, namespace: str | None = None) -> Object | None:
         ref = Ref(wanted.group, wanted.kind, namespace or "", name)
         return next((o for o in self.objects if ref_of(o) == ref), None)
