@@ -146,6 +146,16 @@ class TestRecoveredWithin:
         assert before_it.verdict is INCONCLUSIVE
         assert named(told(events[0], events[2])).verdict is INCONCLUSIVE
 
+    def test_every_wait_after_a_named_fault_bounds_the_recovery(self) -> None:
+        named = recovered_within(10 * SECOND, since="RevertCommit")
+        begun = injected("RevertCommit(a)", S, S)
+        # The last wait found it so at once, and does not know since when; the one before it does.
+        events = met("pod_fails", 0), begun, met("synced", 4 * S, 3 * S), met("converged", 5 * S, None)
+        finding = named(told(*events))
+        assert (finding.figures["recovery_s"], finding.figures["resolution_s"]) == (4.0, 2.0)
+        assert named(told(begun, met("synced", 6 * S, 5 * S), met("converged", 5 * S, S))).figures["recovery_s"] == 5.0
+        assert named(told(begun, unmet("synced", 2 * S), met("converged", 5 * S, 4 * S))).figures["recovery_s"] == 4.0
+
     def test_a_named_wait_that_is_not_there(self) -> None:
         assert self.judge(injected(), met("converged", S), when="healed").verdict is INCONCLUSIVE
 

@@ -5,7 +5,7 @@ Here belong measured times: every one is an interval, whose width is its resolut
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,8 @@ def recovered_within(objective: timedelta, *, when: str = "", since: str = "") -
     """The time from the fault's acceptance to the start of the state that then held is within `objective`.
 
     `when` is the beginning of the awaited subject (such as `healed`); by default the last wait counts. `since` is the
-    beginning of the subject of the fault to count from (such as `RevertCommit`); by default the first. The time is an
+    beginning of the subject of the fault to count from (such as `RevertCommit`); by default the first. Every wait after
+    a fault that is named is then a phase of the recovery: it was not over before the last of them was. The time is an
     interval: its width is the resolution, and an objective inside it is INCONCLUSIVE, not a pass. So is a state that
     was there before the fault and never lost, and a wait that was given up before the objective had passed.
     """
@@ -32,9 +33,20 @@ def recovered_within(objective: timedelta, *, when: str = "", since: str = "") -
         waits = [e for e in history.of("until.ended") if fault and e.seq > fault.seq and e.subject.startswith(when)]
         if fault is None or not waits:
             return Finding(label, Verdict.INCONCLUSIVE, expected, "no fault, or no awaited recovery after it")
-        return _judged(label, expected, objective, fault, waits[-1])
+        return _judged(label, expected, objective, fault, _last_phase(waits) if since else waits[-1])
 
     return Check(label, judge)
+
+
+def _last_phase(waits: list[Event]) -> Event:
+    """The last wait, with what all of them know of the moment at which the last thing became true."""
+    last = waits[-1]
+    if any(wait.data["state"] != "MET" for wait in waits):
+        return last
+    met_us = max(wait.data["met_us"] for wait in waits)
+    known = [wait.data["not_before_us"] for wait in waits if wait.data["not_before_us"] is not None]
+    bound = min(max(known), met_us) if known else None
+    return replace(last, data={**last.data, "met_us": met_us, "not_before_us": bound})
 
 
 def _judged(label: str, expected: str, objective: timedelta, fault: Event, wait: Event) -> Finding:
