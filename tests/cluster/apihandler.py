@@ -188,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
             self.status(401, "Unauthorized", "who are you?")
         elif parts.path in self.api.texts:
             self.document(self.api.texts[parts.path])
-        elif parts.path == "/livez/ping":
+        elif parts.path in ("/livez/ping", "/readyz"):
             self.document("ok")
         elif parts.path.endswith("/exec"):
             self._exec(parse_qs(parts.query).get("command", []))
@@ -295,13 +295,13 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self.document(api.put(_with(body, namespace, manager)), 201)
         elif method == "PATCH" and self.headers["Content-Type"] == "application/apply-patch+yaml":
-            self.document(api.put(_with(_merged(present or {}, body), namespace, manager)))
+            self.document(_changed(api, present or {}, _merged(present or {}, body), namespace, manager))
         elif present is None:
             self.status(404, "NotFound", f"{plural} {name!r} not found")
         elif method == "GET":
             self.document(present)
         elif method == "PATCH":
-            written = api.put(_with(_merged(present, body), namespace, manager))
+            written = _changed(api, present, _merged(present, body), namespace, manager)
             scale = {"kind": "Scale", "metadata": written["metadata"], "spec": {}}
             self.document(scale if sub == "scale" else written)
         elif method == "PUT":
@@ -342,6 +342,16 @@ class Handler(BaseHTTPRequestHandler):
     def _frame(self, data: bytes) -> None:
         size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack(">H", len(data))
         self.wfile.write(b"\x82" + size + data)
+
+
+def _changed(api: ApiServer, old: Object, new: Object, namespace: str, manager: list[dict[str, str]]) -> Object:
+    """What is stored: a write that changes nothing leaves the object and its version as they were."""
+    return old if old and _bare(old) == _bare(new) else api.put(_with(new, namespace, manager))
+
+
+def _bare(obj: Object) -> Object:
+    kept = {k: v for k, v in obj["metadata"].items() if k not in ("managedFields", "resourceVersion", "namespace")}
+    return {**obj, "metadata": kept}
 
 
 def _with(obj: Object, namespace: str, manager: list[Object]) -> Object:
