@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from harness import (
+    MILLISECOND,
     SECOND,
     Drill,
     Edit,
+    Ledger,
     Platform,
     PushCommit,
     RevertCommit,
@@ -16,6 +18,7 @@ from harness import (
     arrived,
     bad_image,
     converged,
+    data_loss_within,
     deletion,
     deletion_was_undone,
     immutable_change,
@@ -39,6 +42,7 @@ PATIENCE = 2 * OBJECTIVE
 CICD, SECURITY = "cortex-cicd", "cortex-security"
 RECEIVER = "Deployment cortex-cicd/webhook-receiver"
 FRONT = "Service cortex-cicd/webhook-receiver"
+LEDGER, ROWS = "cortex-security/audit-log", 20
 AUDIT_LOG = ("StatefulSet cortex-security/audit-log", "Service cortex-security/audit-log")
 LOUDER = Edit("apps/cortex-cicd/webhook-receiver-configmap.yaml", "data.LOG_LEVEL", "debug")
 NO_PORT = Edit("apps/cortex-cicd/webhook-receiver-service.yaml", "spec.ports.0.port", 70000)
@@ -101,6 +105,9 @@ def test_immutable_change_is_reverted(drill: Drill, platform: Platform) -> None:
 def test_deletion_is_reverted(drill: Drill, platform: Platform) -> None:
     """A database deleted by a commit is back 90 s after the revert, on the volume it had; what is not is told."""
     drill.require(converged(platform))
+    ledger = Ledger(platform, LEDGER)
+    with ledger.writing():
+        drill.require(ledger.acknowledged(at_least=ROWS))
     drill.observe(state(platform, SECURITY))
 
     with drill.fault(deletion(platform, *AUDIT_LOG)) as bad:
@@ -109,10 +116,10 @@ def test_deletion_is_reverted(drill: Drill, platform: Platform) -> None:
         drill.until(arrived(platform, SECURITY), within=PATIENCE)
         drill.observe(state(platform, SECURITY))
         _revert(drill, platform, bad, SECURITY)
-    drill.observe(state(platform, SECURITY))
+    drill.observe(state(platform, SECURITY), ledger.contents())
 
     drill.conclude(
-        deletion_was_undone(), volumes_outlived_it(),
+        deletion_was_undone(), volumes_outlived_it(), data_loss_within(100 * MILLISECOND),
         recovered_within(OBJECTIVE, since="RevertCommit"), state_is_as_before(),
     )  # fmt: skip
 

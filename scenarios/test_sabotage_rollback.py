@@ -22,6 +22,7 @@ CICD = "cortex-cicd"
 RECEIVER = "Deployment cortex-cicd/webhook-receiver"
 SETTINGS = "ConfigMap cortex-cicd/webhook-receiver-config"
 CLAIM = "PersistentVolumeClaim cortex-security/data-audit-log-0"
+LEDGER = "cortex-security/audit-log"
 QUIETER = Edit("apps/cortex-cicd/webhook-receiver-configmap.yaml", "data.LOG_LEVEL", "error")
 
 
@@ -45,7 +46,7 @@ def test_invalid_manifest_while_somebody_works_by_hand(drill: Drill, platform: P
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_immutable_change_is_reverted")
 def test_immutable_change_forced_by_deletion(drill: Drill, platform: Platform) -> None:
     """With the object deleted by hand to get its way, the drill sees that another one of that name came back."""
-    deleted = DeletedByHand(platform, RECEIVER, at=2)
+    deleted = DeletedByHand(platform, RECEIVER, after_revert=True)
     with drill.sabotage(deleted, expect="no object was replaced", naming=RECEIVER, patience=60 * SECOND):
         test_rollback.test_immutable_change_is_reverted(drill, platform)
 
@@ -54,13 +55,13 @@ def test_immutable_change_forced_by_deletion(drill: Drill, platform: Platform) -
 def test_deletion_that_took_the_volume_along(drill: Drill, platform: Platform) -> None:
     """With the volume's claim deleted as well, everything comes back but what was written, and the drill says so."""
     deleted = DeletedByHand(platform, CLAIM)
-    with drill.sabotage(deleted, expect="the volumes outlived the deletion", naming=CLAIM, patience=60 * SECOND):
+    with drill.sabotage(deleted, expect="data loss within", naming=LEDGER, patience=60 * SECOND):
         test_rollback.test_deletion_is_reverted(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_revert_gets_through_while_the_bad_commit_is_retried")
 def test_revert_with_automated_sync_off(drill: Drill, platform: Platform) -> None:
     """With automated sync switched off, a revert that was pushed recovers nothing, and the drill says what is left."""
-    off = AutoSyncOff(platform, CICD, at=2)
-    with drill.sabotage(off, expect="what was waited for came", patience=30 * SECOND):
+    off = AutoSyncOff(platform, CICD, after_revert=True)
+    with drill.sabotage(off, expect="what was waited for came", naming="OutOfSync", patience=30 * SECOND):
         test_rollback.test_revert_gets_through_while_the_bad_commit_is_retried(drill, platform)

@@ -17,7 +17,8 @@ from harness.gitops.edit import Edit, Scalar, Steps
 from harness.gitops.platform import Platform
 from harness.gitops.render import DesiredObject
 
-ABSENT_IMAGE = "drill/no-such-image:0"  # no node has it, and from a closed network none can be had
+# No node has it, and no registry listens where it should come from: the pull fails at once, and never leaves the node.
+ABSENT_IMAGE = "localhost:1/drill/no-such-image:0"
 NO_PORT = 70000  # ports end at 65535: the API refuses it, every tool before it does not look
 
 

@@ -1,7 +1,7 @@
 """Sabotage of rollbacks: what makes a `git revert` not bring back what was there.
 
-Here belong things that must turn a story of `scenarios/test_rollback.py` REFUTED. Each acts after one injection of the
-story: by default the first, which is the bad commit; its revert is the second.
+Here belong things that must turn a story of `scenarios/test_rollback.py` REFUTED. Each acts once: after the first
+injection of the story, which is the bad commit, or with `after_revert` after the second, which is its revert.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from harness.gitops.edit import Edit, edited
 from harness.gitops.platform import Platform
 from harness.probes.git import seen
 
-BAD, REVERT = 1, 2  # the injections of a rollback
 HEARD_WITHIN = 20 * SECOND
 
 
 @dataclass(slots=True)
 class _AtInjection:
-    """Acts once, after the injection with number `at`."""
+    """Acts once."""
 
     platform: Platform
-    at: int = field(default=BAD, kw_only=True)
+    after_revert: bool = field(default=False, kw_only=True)
     count: int = field(default=0, init=False)
 
     def begin(self) -> None:
@@ -39,7 +38,7 @@ class _AtInjection:
 
     def after_injection(self) -> None:
         self.count += 1
-        if self.count == self.at:
+        if self.count == 1 + self.after_revert:
             self.act()
 
     def act(self) -> None:

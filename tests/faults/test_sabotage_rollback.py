@@ -51,7 +51,7 @@ class TestWhen:
         assert len(stage.api.patches) == 1
 
     def test_or_after_the_revert(self, stage: Any) -> None:
-        label = LabelledByHand(stage, CONFIG, at=2)
+        label = LabelledByHand(stage, CONFIG, after_revert=True)
         strike(label)
         assert stage.api.patches == []
         label.after_injection()
@@ -124,7 +124,7 @@ class TestAutoSyncOff:
 
     def test_automation_is_off_and_the_sync_that_is_retried_is_ended(self, stage: Any) -> None:
         app = self.live(stage, "Running")
-        off = AutoSyncOff(stage, "shop", at=2)
+        off = AutoSyncOff(stage, "shop", after_revert=True)
         patch = stage.api.patch
 
         def controller(*args: Any, **how: Any) -> Any:
