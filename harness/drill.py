@@ -140,7 +140,8 @@ class Drill:
         """
         probe = every(*probes)
         self.timeline.add("hold.begun", probe.subject, lasting_s=lasting.total_seconds())
-        outcome = hold(probe, lasting=lasting, clock=self.clock, on_change=self._changed, on_beat=self._beat)
+        with self._answering("hold", probe):
+            outcome = hold(probe, lasting=lasting, clock=self.clock, on_change=self._changed, on_beat=self._beat)
         last = outcome.last
         self.timeline.add("hold.ended", probe.subject, state=last.state.value, expected=last.expected,
                           actual=last.actual, lasting_s=lasting.total_seconds(),
@@ -157,7 +158,8 @@ class Drill:
         """Wait until every probe is MET, and stays so for `settle`.
 
         Raises NotConverged when patience runs out or the cause is final: the drill has then its own REFUTED finding.
-        Before any fault that is no broken promise: PreconditionUnmet. Raises ConfigError without a probe.
+        Before any fault that is no broken promise: PreconditionUnmet; HarnessError where nothing could be seen at the
+        end, and no fault of this drill explains that. Raises ConfigError without a probe.
         """
         probe = every(*(patient(p, self.clock) for p in probes))
         outcome = self._wait(probe, within, settle, "until")
@@ -167,6 +169,8 @@ class Drill:
         if not self._harmed:
             raise PreconditionUnmet(told)
         self.judge(())
+        if self.verdict is Verdict.INCONCLUSIVE:
+            raise HarnessError(told)
         raise NotConverged(told)
 
     def observe(self, *readings: Reading) -> None:
@@ -291,14 +295,11 @@ class Drill:
         self.timeline.add(
             f"{kind}.begun", probe.subject, within_s=within.total_seconds(), settle_s=settle.total_seconds()
         )
-        outcome = until(
-            patient(probe, self.clock),
-            within=within,
-            settle=settle,
-            clock=self.clock,
-            on_change=self._changed,
-            on_beat=self._beat,
-        )
+        with self._answering(kind, probe):
+            outcome = until(
+                patient(probe, self.clock), within=within, settle=settle, clock=self.clock,
+                on_change=self._changed, on_beat=self._beat,
+            )  # fmt: skip
         last = outcome.last
         self.timeline.add(
             f"{kind}.ended", probe.subject, at_ns=last.at_ns if last.met else None, state=last.state.value,
@@ -308,6 +309,16 @@ class Drill:
             waited_s=outcome.waited.total_seconds(), detail=self._placed(last.detail),
         )  # fmt: skip
         return outcome
+
+    @contextmanager
+    def _answering(self, kind: str, probe: Probe) -> Iterator[None]:
+        """A probe that cannot answer ends the drill, and the timeline says so: nothing is said of the system."""
+        try:
+            yield
+        except Exception as error:
+            told = next(iter(str(error).splitlines()), "") or type(error).__name__
+            self.timeline.add(f"{kind}.failed", probe.subject, error=f"{type(error).__name__}: {told}")
+            raise
 
     @property
     def _harmed(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.core.clock import Clock
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError
-from harness.core.observation import Observation, Probe, State
+from harness.core.observation import UNREACHABLE, Observation, Probe, State
 
 
 class _Every:
@@ -65,7 +65,9 @@ class _Patient:
             return self._probe.observe()
         except (ApiUnreachable, ApiRefused) as error:
             said = str(error).strip() or type(error).__name__
-            return Observation(State.PENDING, self.subject, "an answer", said.splitlines()[0], self._clock.now_ns())
+            detail = {UNREACHABLE: True} if isinstance(error, ApiUnreachable) else {}
+            return Observation(State.PENDING, self.subject, "an answer", said.splitlines()[0], self._clock.now_ns(),
+                               detail=detail)  # fmt: skip
 
 
 def patient(probe: Probe, clock: Clock) -> Probe:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+UNREACHABLE = "unreachable"  # in `Observation.detail`: nothing could be seen, so that nothing is said of the system
+
 
 class State(StrEnum):
     """MET: it is as asked. PENDING: not yet, keep waiting. BROKEN: it will not become so by waiting."""

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
 from harness.core.objects import Object, Ref, dig
-from harness.core.observation import Observation, State
+from harness.core.observation import UNREACHABLE, Observation, State
 from harness.gitops.argocd import APPLICATION, DEFINITION, ArgoCd
 from harness.gitops.diagnosis import Case
 from harness.gitops.explaining import Explainer, watched_kinds
@@ -173,7 +174,7 @@ class Converged:
                 return Observation(State.BROKEN, self.subject, f"an Application {self._only} in Git", "none", now)
             self._memory = _Memory(view, head, wanted, Explainer(self.platform, self.platform.clock))
         if blind := _blind(view):
-            return self._pending(blind, now)
+            return self._pending(blind, now, {UNREACHABLE: True})
         return self._judge(self._memory, now)
 
     # -- how
@@ -302,8 +303,8 @@ class Converged:
             self._timer.daemon = True
             self._timer.start()
 
-    def _pending(self, actual: str, now: int) -> Observation:
-        return Observation(State.PENDING, self.subject, "a platform as Git describes it", actual, now)
+    def _pending(self, actual: str, now: int, detail: Mapping[str, Any] = MappingProxyType({})) -> Observation:
+        return Observation(State.PENDING, self.subject, "a platform as Git describes it", actual, now, detail=detail)
 
 
 def latest(moments: Iterable[Moment]) -> Moment:

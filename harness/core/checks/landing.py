@@ -6,8 +6,12 @@ Here belong the checks that every drill makes by itself.
 from __future__ import annotations
 
 from harness.core.checks.check import Check
+from harness.core.faults import BlastRadius
+from harness.core.observation import UNREACHABLE
 from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict
+
+WAITED_FOR = "what was waited for came"
 
 
 def fault_landed() -> Check:
@@ -46,15 +50,22 @@ def _confirmation(history: History, injected: Event) -> Event | None:
 def waits_ended_met() -> Check:
     """Every wait of the drill ended as asked. One that ran out of patience after the fault is a broken promise.
 
-    One that ran out of patience before any fault proves nothing: the steady state was not there.
+    One that ran out of patience before any fault proves nothing: the steady state was not there. Nor does one that got
+    no answer (its probe failed, or we did), or could not see at the end where no fault of the drill explains that.
     """
-    claim = "what was waited for came"
+    claim = WAITED_FOR
 
     def judge(history: History) -> Finding:
         ended = history.of("until.ended")
-        if not ended and not history.of("hold.ended"):
+        if not ended and not history.of("until.begun") and not history.of("hold.ended"):
             return Finding(claim, Verdict.INCONCLUSIVE, "at least one wait", "nothing was waited for")
+        if (unanswered := _unanswered(history)) is not None:
+            return unanswered
         failed = [e for e in ended if e.data["state"] != "MET"]
+        if failed and _unseen(history, failed[0]):
+            why = f"{failed[0].data['actual']}, which no fault of this drill explains"
+            return Finding(claim, Verdict.INCONCLUSIVE, f"{failed[0].subject}: {failed[0].data['expected']}", why,
+                           (failed[0].seq,))  # fmt: skip
         if failed:
             first, fault = failed[0], history.first("fault.injected")
             harmed = fault is not None and fault.seq < first.seq
@@ -67,6 +78,26 @@ def waits_ended_met() -> Check:
         )
 
     return Check(claim, judge)
+
+
+def _unanswered(history: History) -> Finding | None:
+    """The first wait that began and never ended: its probe failed, or the timeline ends in the middle of it."""
+    for begun in (*history.of("until.begun"), *history.of("hold.begun")):
+        kind = begun.kind.split(".")[0]
+        if any(e.seq > begun.seq for e in history.of(f"{kind}.ended", begun.subject)):
+            continue
+        failures = [e for e in history.of(f"{kind}.failed", begun.subject) if e.seq > begun.seq]
+        why = f"no answer: {failures[0].data['error']}" if failures else "no answer is recorded"
+        return Finding(WAITED_FOR, Verdict.INCONCLUSIVE, f"an answer to {begun.subject}", why,
+                       (begun.seq, *(e.seq for e in failures[:1])))  # fmt: skip
+    return None
+
+
+def _unseen(history: History, ended: Event) -> bool:
+    """Whether the wait ended blind, in a drill that may only touch a namespace: no such fault takes an API away."""
+    begun = history.first("drill.begun")
+    blind = bool((ended.data.get("detail") or {}).get(UNREACHABLE))
+    return blind and begun is not None and begun.data.get("blast_radius") == BlastRadius.NAMESPACE.name.lower()
 
 
 def stayed_so() -> Check:
