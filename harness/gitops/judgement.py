@@ -148,13 +148,14 @@ def _spec(app: Object, wanted: DesiredApplication, _: Collection[str]) -> Judgem
     return None
 
 
-def _error(app: Object, _: DesiredApplication, persistent: Collection[str]) -> Judgement | None:
+def _error(app: Object, wanted: DesiredApplication, persistent: Collection[str]) -> Judgement | None:
     found = errors(app)
     for kind in sorted(found, key=lambda k: _ERRORS.index(k) if k in _ERRORS else len(_ERRORS)):
         message = found[kind]
         if kind == "SyncError" and message.startswith("Failed last sync attempt") and _failed(app):
             continue  # the operation itself says more
-        final = (kind in persistent and not is_transport(message)) or (kind == "SyncError" and _WIPE in message)
+        refused = kind == "SyncError" and _WIPE in message and at_revision(app, wanted)  # not that of an older commit
+        final = refused or (kind in persistent and not is_transport(message))
         state = State.BROKEN if final else State.PENDING
         return Judgement(state, "error", "no error condition", f"{kind}: {_short(message)}")
     return None
