@@ -15,7 +15,6 @@ from harness import (
     converged,
     every_push_within,
     everything_kept_its_version,
-    last_sync,
     no_sync_was_started,
     only_what_left_git_was_pruned,
     poll_bound,
@@ -24,6 +23,7 @@ from harness import (
     refused,
     remove_everything,
     seen,
+    syncs,
     versions,
 )
 
@@ -97,7 +97,7 @@ def test_removed_manifest_is_pruned(drill: Drill, platform: Platform) -> None:
         drill.until(seen(platform, APP, push.sha), within=PATIENCE)
         drill.until(pruned(push), within=PATIENCE)
         drill.until(converged(platform), within=PATIENCE)
-        drill.observe(last_sync(platform, APP))
+        drill.observe(syncs(push, APP))
     drill.until(converged(platform), within=PATIENCE, settle=3 * SECOND)
 
     drill.conclude(recovered_within(REFRESHED, when="pruned"), only_what_left_git_was_pruned())

@@ -247,27 +247,34 @@ def versions(platform: Platform) -> _Versions:
 
 
 @dataclass(frozen=True, slots=True)
-class _LastSync:
-    platform: Platform
-    app: str
-    name: str = "last sync"
+class _Syncs:
+    push: PushCommit
+    app: Ref
+    name: str = "syncs"
 
     def read(self) -> dict[str, Any]:
-        """`application`, `revision`, `phase`, `pruned` and `synced` (identities), by Argo CD's own account."""
-        found = [a for a in self.platform.engine.applications() if a["metadata"]["name"] == self.app]
-        state = dig(found, 0, "status", "operationState", default={})
-        results = dig(state, "syncResult", "resources", default=[])
-        by: dict[str, list[str]] = {"Pruned": [], "Synced": []}
-        for result in results:
-            ref = Ref(result.get("group") or "", result["kind"], result.get("namespace") or "", result["name"])
-            by.setdefault(str(result.get("status")), []).append(str(ref))
-        return {"application": self.app, "revision": dig(state, "syncResult", "revision"), "phase": state.get("phase"),
+        """`application`, `revision`, `operations` (how many), `pruned` and `synced` (identities), by its own account.
+
+        Read from every state since the push: while an object is still being deleted, Argo CD syncs once more, and the
+        account of that last sync is empty.
+        """
+        began: set[str] = set()
+        by: dict[str, set[str]] = {"Pruned": set(), "Synced": set()}
+        for state in _states(self.push.platform, self.app, self.push.pushed_ns):
+            operation = dig(state.object, "status", "operationState", default={})
+            if dig(operation, "syncResult", "revision") != self.push.sha:
+                continue
+            began.add(str(operation.get("startedAt")))
+            for result in dig(operation, "syncResult", "resources", default=[]):
+                ref = Ref(result.get("group") or "", result["kind"], result.get("namespace") or "", result["name"])
+                by.setdefault(str(result.get("status")), set()).add(str(ref))
+        return {"application": self.app.name, "revision": self.push.sha, "operations": len(began),
                 "pruned": sorted(by["Pruned"]), "synced": sorted(by["Synced"])}  # fmt: skip
 
 
-def last_sync(platform: Platform, app: str) -> _LastSync:
-    """What the last sync of an Application did, as Argo CD tells it. Raises ConfigError: no such Application in Git."""
-    return _LastSync(platform, _application(platform, app).name)
+def syncs(push: PushCommit, app: str) -> _Syncs:
+    """What Argo CD says it did to bring one Application to the commit. Raises ConfigError: no such Application."""
+    return _Syncs(push, _application(push.platform, app))
 
 
 def revisions(app: Object) -> tuple[str, ...]:

@@ -20,12 +20,12 @@ from harness.gitops.convergence import Converged
 from harness.probes.git import (
     arrived,
     compared_since,
-    last_sync,
     poll_bound,
     pruned,
     refused,
     revisions,
     seen,
+    syncs,
     versions,
 )
 from tests.gitstage import API, SETTINGS, SHOP, GitStage, NoView
@@ -375,18 +375,25 @@ def test_versions_are_of_what_was_in_git_when_they_were_asked_for(stage: GitStag
     assert (API in reading.refs, reading.name) == (True, "versions")
 
 
-def test_the_last_sync_by_argo_cds_own_account(stage: GitStage) -> None:
+def test_what_argo_cd_says_it_did_counts_over_all_syncs_of_the_commit(stage: GitStage) -> None:
+    """While a Deployment is being deleted, Argo CD syncs once more, and then there is nothing left to do."""
+    push = pushed(stage, REMOVE)
     results = [
         {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "api", "status": "Pruned"},
         {"group": "", "kind": "ConfigMap", "namespace": "shop", "name": "a", "status": "Synced"},
         {"group": "", "kind": "ConfigMap", "namespace": "shop", "name": "b", "status": "PruneSkipped"},
     ]
-    state = {"phase": "Succeeded", "syncResult": {"revision": "cafe", "resources": results}}
-    stage.api.objects = [{"kind": "Application", "metadata": {"name": "shop"}, "status": {"operationState": state}}]
-    assert last_sync(stage, "shop").read() == {  # type: ignore[arg-type]
-        "application": "shop", "revision": "cafe", "phase": "Succeeded",
+    for began, revision, resources in (
+        ("1", push.parent, results[1:]),
+        ("2", push.sha, results),
+        ("3", push.sha, None),
+    ):
+        done = {"startedAt": began, "syncResult": {"revision": revision, "resources": resources}}
+        stage.show(push.sha, operationState=done)
+    assert syncs(push, "shop").read() == {
+        "application": "shop", "revision": push.sha, "operations": 2,
         "pruned": ["Deployment shop/api"], "synced": ["ConfigMap shop/a"],
     }  # fmt: skip
-    assert last_sync(stage, "web").read()["pruned"] == []  # type: ignore[arg-type]
+    assert syncs(push, "web").read()["operations"] == 0
     with pytest.raises(ConfigError, match="an Application in Git"):
-        last_sync(stage, "blog")  # type: ignore[arg-type]
+        syncs(push, "blog")

@@ -137,27 +137,24 @@ def _sync(entry: Mapping[str, Any] | None) -> str:
 
 
 def only_what_left_git_was_pruned() -> Check:
-    """The engine's own account of its last sync names as pruned just what the pushed commit removed from Git."""
+    """The engine's own account of its syncs of the pushed commit names as pruned just what that removed from Git."""
     claim = "just what left Git was pruned"
 
     def judge(history: History) -> Finding:
         pushes = [e for e in history.of("fault.injected") if dict(e.data.get("detail") or {}).get("removed")]
-        readings = [e for e in history.of("observed") if e.data["reading"] == "last sync"]
-        later = [e for e in readings if pushes and e.seq > pushes[-1].seq]
-        if not later:
-            return Finding(claim, Verdict.INCONCLUSIVE, "a push that removes objects, and the last sync after it",
-                           f"{len(pushes)} such pushes, {len(later)} readings after")  # fmt: skip
-        push, sync = pushes[-1], later[0]
-        removed, told = set(push.data["detail"]["removed"]), sync.data["value"]
-        evidence, found = (push.seq, sync.seq), set(told["pruned"])
-        expected = f"pruned: {some(sorted(removed))}"
-        if told["revision"] != push.data["detail"]["sha"]:
-            other = f"the last sync was of {str(told['revision'])[:10]}, another commit"
-            return Finding(claim, Verdict.INCONCLUSIVE, expected, other, evidence)
-        figures = {"pruned": float(len(found))}
+        sha = pushes[-1].data["detail"]["sha"] if pushes else None
+        told = [
+            e for e in history.of("observed") if e.data["reading"] == "syncs" and e.data["value"]["revision"] == sha
+        ]
+        if not pushes or not told or not told[-1].data["value"]["operations"]:
+            return Finding(claim, Verdict.INCONCLUSIVE, "a push that removes objects, and a sync of that commit",
+                           f"{len(pushes)} such pushes, {len(told)} readings of `syncs` at the last one")  # fmt: skip
+        push, reading = pushes[-1], told[-1]
+        removed, found = set(push.data["detail"]["removed"]), set(reading.data["value"]["pruned"])
+        expected, actual = f"pruned: {some(sorted(removed))}", f"pruned: {some(sorted(found)) or 'nothing'}"
+        figures = {"pruned": float(len(found)), "operations": float(reading.data["value"]["operations"])}
         verdict = Verdict.HELD if found == removed else Verdict.REFUTED
-        actual = f"pruned: {some(sorted(found)) or 'nothing'}"
-        return Finding(claim, verdict, expected, actual, evidence, figures)
+        return Finding(claim, verdict, expected, actual, (push.seq, reading.seq), figures)
 
     return Check(claim, judge)
 
