@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from harness.gitops.platform import Engine, Platform
     from harness.probes.calm import at_rest, left_alone, out_of_sync, undisturbed
     from harness.probes.engine import engine_ready, git_missed, statuses, syncing, work_done
-    from harness.probes.git import arrived, last_sync, poll_bound, pruned, refused, seen, versions
+    from harness.probes.git import arrived, poll_bound, pruned, refused, seen, syncs, versions
     from harness.probes.inventory import inventory
     from harness.probes.ledger import Ledger
     from harness.probes.loss import loss_list
@@ -163,7 +163,6 @@ __all__ = [
     "immutable_change",
     "invalid_manifest",
     "inventory",
-    "last_sync",
     "left_alone",
     "live_was_left_alone",
     "loss_list",
@@ -200,6 +199,7 @@ __all__ = [
     "sync_by_hand",
     "synced",
     "syncing",
+    "syncs",
     "undisturbed",
     "versions",
     "volumes_outlived_it",
@@ -270,7 +270,7 @@ _HOMES = {
     "harness.gitops.platform": ("Engine", "Platform"),
     "harness.probes.calm": ("at_rest", "left_alone", "out_of_sync", "undisturbed"),
     "harness.probes.engine": ("engine_ready", "git_missed", "statuses", "syncing", "work_done"),
-    "harness.probes.git": ("arrived", "last_sync", "poll_bound", "pruned", "refused", "seen", "versions"),
+    "harness.probes.git": ("arrived", "poll_bound", "pruned", "refused", "seen", "syncs", "versions"),
     "harness.probes.inventory": ("inventory",),
     "harness.probes.ledger": ("Ledger",),
     "harness.probes.loss": ("loss_list",),
