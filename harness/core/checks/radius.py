@@ -42,7 +42,8 @@ def stayed_within_blast_radius() -> Check:
         harmed = [f"{name} was {how}" for name in sorted(spared) if (how := _harm(old[name], new.get(name)))]
         if harmed:
             return Finding(claim, Verdict.REFUTED, expected, some(harmed), evidence, figures)
-        told = f"{len(spared)} of {len(old)} objects are outside of {some(patterns, 3) or 'an empty blast radius'}: none was harmed"
+        where = some(patterns, 3) or "an empty blast radius"
+        told = f"{len(spared)} of {len(old)} objects are outside of {where}: none was harmed"
         return Finding(claim, Verdict.HELD, expected, told, evidence, figures)
 
     return Check(claim, judge)
