@@ -62,7 +62,7 @@ class TestBackoff:
     def test_heals_that_come_when_they_may_are_held_with_their_times(self) -> None:
         finding = self.judge(story([0, 2, 6, 18]))
         assert (finding.verdict, finding.claim) == (HELD, "each drift was healed when the back-off allowed it")
-        assert finding.actual.startswith("4 heals, attempts 1 to 4 on one revision, after 300 ms, ")
+        assert finding.actual.startswith("4 heals on one revision by 4 syncs, after 300 ms, ")
         assert finding.figures["heal_1_s"] == 0.3
 
     def test_the_wait_is_that_of_the_engines_own_count_not_of_ours(self) -> None:
@@ -98,6 +98,13 @@ class TestBackoff:
         finding = self.judge(told)
         assert finding.verdict is REFUTED
         assert finding.actual.startswith("heal 1 was no sync of Argo CD: its count of attempts stayed at 0; heal 2")
+
+    def test_an_engine_that_syncs_once_more_than_needed_is_told_but_not_blamed(self) -> None:
+        told = story([0, 2, 6])
+        told[6:] = story([0, 2 + 4.5, 6 + 12], first=2)[6:]  # after its second heal it counts 3
+        finding = self.judge(told, times=3)
+        assert finding.verdict is HELD
+        assert finding.figures["syncs"] == 4.0
 
     def test_another_revision_in_the_middle_is_refuted(self) -> None:
         told = story([0, 2, 6, 18])

@@ -32,7 +32,8 @@ def healed_as_backoff_allows(waits: Sequence[timedelta], *, times: int, allowanc
     `waits[n]` is what the engine waits before its heal number n + 1 in a row, counted from the end of the sync before
     it; the last one goes for all that follow. A heal is late when it came more than `allowance` after that (or after
     the drift itself, where that was later), and early when it came before it. It must be the engine's own: its count of
-    attempts must have gone up by one. Raises ValueError without waits.
+    attempts must have gone up (by more than one where it synced once more, before it saw the effect of its own sync,
+    which a back-off would prevent). Raises ValueError without waits.
     """
     if not waits:
         raise ValueError("the engine's waits are needed, at least one")
@@ -48,9 +49,9 @@ def healed_as_backoff_allows(waits: Sequence[timedelta], *, times: int, allowanc
         if len(rounds) < times:
             return Finding(claim, Verdict.INCONCLUSIVE, expected, f"{len(rounds)} drifts", evidence, figures)
         took = ", ".join(duration(r.took) for r in rounds)
-        first, last = rounds[0].attempt, rounds[-1].attempt
-        told = f"{len(rounds)} heals, attempts {first} to {last} on one revision, after {took}"
-        return Finding(claim, Verdict.HELD, expected, told, evidence, figures)
+        syncs = sum(r.syncs for r in rounds)
+        told = f"{len(rounds)} heals on one revision by {syncs} syncs, after {took}"
+        return Finding(claim, Verdict.HELD, expected, told, evidence, {**figures, "syncs": float(syncs)})
 
     return Check(claim, judge)
 
@@ -74,8 +75,16 @@ class _Round:
         return interval(self.fault, self.wait).value
 
     @property
-    def attempt(self) -> int:
-        return _attempt(self.rest)
+    def counted(self) -> int | None:
+        """The engine's count before it: how many heals there were on this revision. None: its last sync was another."""
+        same = _detail(self.before, "revision") == _detail(self.rest, "revision")
+        return int(_detail(self.before, "attempt") or 0) if same else None
+
+    @property
+    def syncs(self) -> int:
+        """How many syncs of the engine there were in this round."""
+        now = int(_detail(self.rest, "attempt") or 0)
+        return now + 1 if self.counted is None else now - self.counted
 
 
 def _rounds(history: History) -> list[_Round]:
@@ -99,9 +108,9 @@ def _problems(rounds: Sequence[_Round], waits: Sequence[timedelta], allowance: t
             said.append(f"drift {number} was not healed")
         elif this.rest is None or this.before is None:
             said.append(f"heal {number}: Argo CD was not seen at rest before and after it")
-        elif (counted := _same_revision(this)) and this.attempt != _attempt(this.before) + 1:
-            said.append(f"heal {number} was no sync of Argo CD: its count of attempts stayed at {this.attempt}")
-        elif not counted and number > 1:
+        elif this.counted is not None and this.syncs < 1:
+            said.append(f"heal {number} was no sync of Argo CD: its count of attempts stayed at {this.counted}")
+        elif this.counted is None and number > 1:
             said.append(f"heal {number} was at another revision than the one before")
         elif wrong := _timing(this, waits, allowance, first=number == 1):
             said.append(f"heal {number} {wrong}")
@@ -112,7 +121,8 @@ def _timing(this: _Round, waits: Sequence[timedelta], allowance: timedelta, *, f
     """What is wrong with when it came, or nothing. All moments are microseconds on the timeline."""
     assert this.wait is not None
     assert this.before is not None
-    wait = waits[min(this.attempt - 1, len(waits) - 1)] if this.attempt else timedelta(0)
+    # A first sync at a revision is no heal, and waits for nothing.
+    wait = timedelta(0) if this.counted is None else waits[min(this.counted, len(waits) - 1)]
     ended, ended_not_before = this.before.data["met_us"], this.before.data["not_before_us"]
     came, came_not_before = this.wait.data["met_us"], this.wait.data["not_before_us"]
     due = max(_time(ended) + wait, _time(this.fault.data["accepted_us"]))
@@ -124,13 +134,8 @@ def _timing(this: _Round, waits: Sequence[timedelta], allowance: timedelta, *, f
     return ""
 
 
-def _same_revision(this: _Round) -> bool:
-    before, after = (e.data["detail"].get("revision") if e else None for e in (this.before, this.rest))
-    return bool(before == after)
-
-
-def _attempt(rest: Event | None) -> int:
-    return int(rest.data["detail"].get("attempt") or 0) if rest else 0
+def _detail(rest: Event | None, key: str) -> Any:
+    return rest.data["detail"].get(key) if rest else None
 
 
 def _time(us: Any) -> timedelta:
