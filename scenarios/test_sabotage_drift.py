@@ -52,7 +52,7 @@ def test_deleted_namespace_with_self_heal_off(drill: Drill, platform: Platform) 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_edited_config_map_is_healed_back")
 def test_edited_config_map_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, an edited ConfigMap stays edited, and the drill says so."""
-    with drill.sabotage(SelfHealOff(platform, "cortex-dev"), expect="healed within", patience=SHORT):
+    with drill.sabotage(SelfHealOff(platform, "cortex-core"), expect="healed within", patience=SHORT):
         test_drift.test_edited_config_map_is_healed_back(drill, platform)
 
 
