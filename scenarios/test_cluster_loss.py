@@ -11,15 +11,21 @@ from harness import (
     Drill,
     Platform,
     answers,
+    by_hand,
     converged,
     everything_came_back,
     inventory,
+    loss_list,
+    lost_what_was_listed,
     recovered_within,
 )
+
+pytestmark = pytest.mark.cluster_loss
 
 OBJECTIVE = 15 * MINUTE  # the accounts promise fifteen minutes
 PATIENCE = 2 * OBJECTIVE
 FRONT_DOOR = "cortex-chat/chat-api"
+KEY, NOTES = "Secret cortex-chat/key-made-by-hand", "ConfigMap cortex-dev/notes-made-by-hand"
 
 
 @pytest.mark.drill(blast_radius="cluster", objective=OBJECTIVE)
@@ -34,3 +40,18 @@ def test_cluster_is_rebuilt_from_git_alone(drill: Drill, platform: Platform) -> 
     drill.observe(inventory(platform))
 
     drill.conclude(recovered_within(OBJECTIVE), everything_came_back(at_least=platform.promised))
+
+
+@pytest.mark.drill(blast_radius="cluster", objective=OBJECTIVE)
+def test_loss_list_names_all_that_git_does_not_bring_back(drill: Drill, platform: Platform) -> None:
+    """What Git does not describe is known beforehand, by name: exactly that is gone after a rebuild from Git."""
+    drill.require(converged(platform))
+
+    with by_hand(platform, KEY, NOTES):
+        drill.observe(loss_list(platform))
+        drill.inject(DestroyCluster(platform))
+        drill.rebuild(platform)
+        drill.until(converged(platform), within=PATIENCE, settle=3 * SECOND)
+        drill.observe(loss_list(platform))
+
+    drill.conclude(recovered_within(OBJECTIVE), lost_what_was_listed())

@@ -1,0 +1,112 @@
+"""The loss list: everything in the cluster that a rebuild from Git would not bring back.
+
+Here belongs the reading, and telling what comes back from what does not. Judging it is `harness.core.checks.loss`.
+
+What comes back: what Git describes and the root objects; what we apply to bootstrap the engine; what Kubernetes, the
+node's program and the engine make by themselves; and whatever such an object owns. All else is lost: objects that
+somebody put in, and the data of every volume claim, whose object may come back but is empty then. Who wrote an object
+is read from its managedFields; an object whose writers are unknown is listed, not trusted.
+
+Facts: Kubernetes, "Server-Side Apply" (managedFields name every writer; a manager that names itself nothing is called
+by its program), "Garbage Collection" (ownerReferences by uid).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from harness.cluster.kube import MANAGER
+from harness.core.errors import ApiRefused
+from harness.core.objects import Kind, Object, Ref, dig, ref_of
+from harness.gitops.platform import Platform
+from harness.probes.census import counted
+
+# Writers whose objects come with a cluster and its engine, as `manager` names them: upstream's components, k3s and what
+# it ships, our node image, Argo CD.
+SYSTEM = (
+    "kube-*", "kubelet*", "cloud-controller-manager", "k3s*", "deploy@*", "helm-controller*", "local-path-provisioner",
+    "coredns", "metrics-server", "traefik*", "node", "drill-node", "argocd-*",
+)  # fmt: skip
+_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+
+
+@dataclass(frozen=True, slots=True)
+class _LossList:
+    platform: Platform
+    name: str = "loss"
+
+    def read(self) -> list[dict[str, str]]:
+        """`[{identity, why}]`, sorted by identity. Names only: nothing of what an object holds.
+
+        Raises ApiUnreachable, ApiRefused, ProvisionFailed, ConfigError (Git cannot be rendered).
+        """
+        platform = self.platform
+        wanted = {*platform.refs(), *_roots(platform)}
+        kinds = [kind for kind in platform.api.kinds() if counted(kind)]
+        return listed((item for kind in kinds for item in _items(platform, kind)), wanted)
+
+
+def loss_list(platform: Platform) -> _LossList:
+    """Everything that is there now and that Git would not rebuild, each with the reason."""
+    return _LossList(platform)
+
+
+def listed(objects: Iterable[Object], wanted: Iterable[Ref]) -> list[dict[str, str]]:
+    """The loss list of these objects, where `wanted` is what Git brings back."""
+    described, found = set(wanted), tuple(objects)
+    there = {str(dig(item, "metadata", "uid")) for item in found}
+    reasons = {str(ref_of(item)): why for item in found if (why := _why(item, described, there))}
+    return [{"identity": identity, "why": reasons[identity]} for identity in sorted(reasons)]
+
+
+def _why(item: Object, described: set[Ref], there: set[str]) -> str:
+    """Why an object would be lost; nothing if it comes back, or if it is its owner that counts."""
+    ref = ref_of(item)
+    writers = _writers(item)
+    by_itself = _bootstrapped(item) or bool(writers and all(_is_system(writer) for writer in writers))
+    if ref.kind == "PersistentVolumeClaim":
+        size = dig(item, "spec", "resources", "requests", "storage", default="size unknown")
+        maker = "Git describes" if ref in described else "a controller makes" if by_itself else "nobody makes"
+        return f"volume data ({size}): {maker} the claim, nobody what is in it"
+    owners = dig(item, "metadata", "ownerReferences", default=[])
+    if ref in described or any(owner.get("uid") in there for owner in owners):
+        return ""
+    if ref.kind == "PersistentVolume" and dig(item, "metadata", "annotations", _PROVISIONED_BY):
+        return ""  # made for a claim, which is listed
+    if by_itself:
+        return ""
+    people = sorted(writer for writer in writers if not _is_system(writer))
+    return f"not in Git: written by {', '.join(people) or 'nobody known'}"
+
+
+def _writers(item: Object) -> set[str]:
+    """Who wrote the object itself, not its status."""
+    entries = dig(item, "metadata", "managedFields", default=[])
+    return {str(entry.get("manager")) for entry in entries if not entry.get("subresource")}
+
+
+def _bootstrapped(item: Object) -> bool:
+    """Whether we applied it: the engine's manifests, which a rebuild applies again."""
+    entries: Iterable[Mapping[str, Any]] = dig(item, "metadata", "managedFields", default=[])
+    return any(entry.get("manager") == MANAGER and entry.get("operation") == "Apply" for entry in entries)
+
+
+def _is_system(writer: str) -> bool:
+    return any(fnmatchcase(writer, pattern) for pattern in SYSTEM)
+
+
+def _roots(platform: Platform) -> tuple[Ref, ...]:
+    return tuple(ref_of(obj) for obj in platform.plan.root_objects(platform.repo))
+
+
+def _items(platform: Platform, kind: Kind) -> tuple[Object, ...]:
+    try:
+        items: tuple[Object, ...] = platform.api.list(kind).items
+        return items
+    except ApiRefused as error:
+        if error.status == 404:  # its CRD is gone, and all its objects
+            return ()
+        raise
