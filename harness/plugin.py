@@ -13,8 +13,10 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,13 +186,26 @@ def drill(request: pytest.FixtureRequest, drill_session: Session, platform: Plat
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Keep what a scenario raised: the drill fixture needs it to explain itself."""
+    """Keep what a scenario raised: the drill fixture needs it to explain itself.
+
+    What could not be recorded proves nothing, whatever was found: the disk was full, say.
+    """
+    session = item.config.stash.get(SESSION, None)
+    drilled = "drill" in getattr(item, "fixturenames", ()) and session is not None
     try:
-        return (yield)
-    except BaseException as error:
-        if "drill" in getattr(item, "fixturenames", ()):
+        result = yield
+        if drilled and session and (lost := session.unrecorded(item.name)):
+            raise HarnessError(lost)
+        return result
+    except BaseException as raised:
+        error = raised
+        if drilled and session and isinstance(raised, DrillFailed) and (lost := session.unrecorded(item.name)):
+            error = HarnessError(f"{lost} (until then: {raised})")
+        if drilled:
             item.drill_error = error  # type: ignore[attr-defined]
-        raise
+        if error is raised:
+            raise
+        raise error from raised
 
 
 @pytest.hookimpl(wrapper=True)
@@ -205,6 +220,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         blame = "REFUTED" if isinstance(error, DrillFailed) else "INCONCLUSIVE"
         again = any(error is before for before in known)
         report.longrepr = f"{blame}: {'the same again' if again else f'{type(error).__name__}: {error}'}"
+    elif isinstance(error, Exception) and not isinstance(error, AssertionError):
+        # Trouble that nobody foresaw: its class, its words and its place; the whole of it is in artifacts/error.txt.
+        place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+        where = f" ({Path(place.filename).name}:{place.lineno})" if place else ""
+        report.longrepr = f"INCONCLUSIVE: {type(error).__name__}: {error}{where}"
     known.append(error)
     return report
 
@@ -239,8 +259,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         return
     from harness.reporting import write_reports
 
-    summary = write_reports(session.folder.path)
     terminalreporter.section("drill")
+    try:
+        summary = write_reports(session.folder.path)
+    except (OSError, HarnessError) as error:  # a full disk, say: what was recorded can be rendered later
+        folder = session.folder.path
+        terminalreporter.write_line(f"no report: {error}; make room, then `drill report {folder}` renders it")
+        return
     terminalreporter.write_line(summary.table)
     terminalreporter.write_line(f"report: {summary.page}")
 
@@ -316,7 +341,8 @@ class _Console:
     def flush(self) -> None:
         with self._lock:
             lines, self._waiting = self._waiting, []
-        with self._capture.global_and_fixture_disabled():
+        # A closed pipe, or a full disk behind it, costs the lines and nothing else.
+        with self._capture.global_and_fixture_disabled(), suppress(OSError):
             for line in lines:
                 sys.stdout.write(line + "\n")
             sys.stdout.flush()

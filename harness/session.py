@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform as machine
 import secrets
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ from harness.core.faults import BlastRadius
 from harness.core.profile import profile
 from harness.core.timeline import Event, Journal, Timeline
 from harness.core.verdict import Finding, Verdict
-from harness.diagnostics import collect
+from harness.diagnostics import collect, learn
+from harness.diagnostics.known import address_secrets
 from harness.drill import Drill
 from harness.effects.store import DrillFolder, RunFolder, load_drill
 from harness.facts import git_state, tool_versions
@@ -89,6 +91,8 @@ class Session:
     _stack: ExitStack = field(default_factory=ExitStack)
     _trouble: Exception | None = None  # the first one of the teardown
     _run_log: DrillFolder = field(init=False)
+    _folders: dict[str, DrillFolder] = field(default_factory=dict)
+    _lost: dict[str, str] = field(default_factory=dict)  # drill -> why it could not be recorded
 
     def __post_init__(self) -> None:
         self.options = self.options.checked()
@@ -106,6 +110,7 @@ class Session:
             "repository": {"source": self.options.repo},
             "nodes": {"servers": self.options.servers, "agents": self.options.agents},
         }
+        self.folder.veil.learn(address_secrets(self.options.repo))
         self.folder.write_run(self.facts)
         self.journal.add("run.begun", self.run_id, folder=str(self.folder.path), command_line=self.options.command_line)
 
@@ -127,10 +132,17 @@ class Session:
             if self._handover is not None:
                 self._handover.restore_git()
         if not found.alive:
-            found.start()
+            self._start(found)
         self.facts["deviations"] = [str(deviation) for deviation in found.engine.deviations]
         self.folder.write_run(self.facts)
         return found
+
+    def _start(self, made: Platform) -> None:
+        """A cluster for the next drill. What an attempt before has left behind is removed first."""
+        made.discard()
+        made.tainted = "it did not come up"
+        made.start()
+        made.tainted = ""
 
     def _make(self) -> Platform:
         journal, options = self.journal, self.options
@@ -210,7 +222,7 @@ class Session:
         """One drill: its folder, its timeline, and findings whatever happens inside."""
         if self._handover is not None:
             self._handover.begin()
-        folder = self.folder.drill(name)
+        folder = self._folders[name] = self.folder.drill(name)
         timeline = Timeline(self.clock, (folder.append, *self.listeners))
         drill = Drill(name, promise, radius, timeline, self.clock)
         drill.census = census(self._platform) if self._handover is not None and self._platform is not None else None
@@ -227,6 +239,7 @@ class Session:
             "drill.begun", name, promise=promise, blast_radius=radius.name.lower(), timing=self.facts["timing"]
         )
         with self.journal.writing_to(timeline):
+            learn(self._platform, self.folder.veil)
             try:
                 yield drill
             except BaseException as error:
@@ -237,40 +250,74 @@ class Session:
 
     def _explain(self, drill: Drill, error: BaseException, folder: DrillFolder) -> None:
         """The findings of a drill that did not reach its conclusion, and diagnostics while the cluster still stands."""
+        folder.save_artifact("error.txt", "".join(traceback.format_exception(error)))
         if drill.verdict in (None, Verdict.HELD):  # also one that went wrong after its conclusion: no pass
             if drill.verdict is None:
-                drill.judge([])
+                self._judge_what_there_is(drill)
             blame = Verdict.REFUTED if isinstance(error, DrillFailed) else Verdict.INCONCLUSIVE
-            text = str(error) or type(error).__name__
-            finding = Finding("the drill ran to its end", blame, "a conclusion", text.splitlines()[0][:400])
-            drill.findings.append(finding)
-            drill.timeline.add("finding", finding.claim, **finding.to_record())
+            self._find(drill, "the drill ran to its end", blame, "a conclusion", _first_line(error))
             drill.verdict = (
                 Verdict.REFUTED
                 if any(f.verdict is Verdict.REFUTED for f in drill.findings) and isinstance(error, DrillFailed)
                 else blame
             )
         if self._platform is not None:
-            for problem in collect(self._platform, folder.artifacts):
+            for problem in collect(self._platform, folder.artifacts, self.folder.veil):
                 drill.timeline.add("note", "diagnostics", text=problem)
             if self._platform.alive and drill.timeline.history().first("fault.injected"):
                 self._platform.tainted = f"drill {drill.name} did not end well"
 
+    def _judge_what_there_is(self, drill: Drill) -> None:
+        try:
+            drill.judge([])
+        except Exception as error:  # noqa: BLE001 - a census or a check that fails now must not hide what went wrong first
+            drill.timeline.add("note", "judging", text=_first_line(error))
+
+    def _find(self, drill: Drill, claim: str, verdict: Verdict, expected: str, actual: str) -> None:
+        finding = Finding(claim, verdict, expected, actual)
+        drill.findings = [*drill.findings, finding]
+        drill.timeline.add("finding", finding.claim, **finding.to_record())
+
     def _finish(self, drill: Drill, folder: DrillFolder) -> None:
-        if drill.tainted and self._platform is not None:
-            self._platform.tainted = self._platform.tainted or drill.tainted
-        verdict = drill.verdict or Verdict.INCONCLUSIVE
-        if self._handover is not None and self._platform is not None and not self._platform.tainted:
-            self._platform.tainted = self._handover.check()
-            drill.timeline.add("handed.over", drill.name, clean=not self._platform.tainted, why=self._platform.tainted)
-        self.verdicts[drill.name] = verdict
-        drill.timeline.add("drill.ended", drill.name, verdict=verdict.value)
-        folder.save_findings(verdict.value, drill.findings, {"name": drill.name})
+        """Findings first: what comes after (is the cluster still good for the next drill?) must not cost them."""
+        self._save(drill, folder)
+        if self._platform is not None:
+            made = self._platform
+            made.tainted = made.tainted or drill.tainted
+            if self._handover is not None and not made.tainted:
+                made.tainted = self._handed_over(self._handover)
+                drill.timeline.add("handed.over", drill.name, clean=not made.tainted, why=made.tainted)
+        drill.timeline.add("drill.ended", drill.name, verdict=self.verdicts[drill.name].value)
         folder.close()
+        if folder.trouble and self.verdicts[drill.name] is not Verdict.INCONCLUSIVE:
+            self._save(drill, folder)
+
+    def _save(self, drill: Drill, folder: DrillFolder) -> None:
+        if folder.trouble:  # whatever was judged: it cannot be shown, and a full disk harms a cluster as well
+            self._find(drill, "everything was recorded", Verdict.INCONCLUSIVE, "every event on disk", folder.trouble)
+            drill.verdict = Verdict.INCONCLUSIVE
+            self._lost[drill.name] = f"{folder.trouble}; make room, and run it again"
+        verdict = self.verdicts[drill.name] = drill.verdict or Verdict.INCONCLUSIVE
+        folder.save_findings(verdict.value, drill.findings, {"name": drill.name})
+
+    def _handed_over(self, handover: Handover) -> str:
+        try:
+            return handover.check()
+        except Exception as error:  # noqa: BLE001 - the teardown stack: a cluster that cannot be looked at is not reused
+            return f"it could not be looked at: {_first_line(error)}"
+
+    def unrecorded(self, name: str) -> str:
+        """Why what a drill found could not be written down; "" where it could."""
+        folder = self._folders.get(name)
+        return self._lost.get(name) or (folder.trouble if folder else "")
 
     def figures(self, name: str) -> list[tuple[str, str]]:
-        """The figures of a finished drill, for JUnit properties."""
-        return junit.properties(build_drill(*load_drill(self.folder.path / name)))
+        """The figures of a finished drill, for JUnit properties; none where its files cannot be read."""
+        try:
+            return junit.properties(build_drill(*load_drill(self.folder.path / name)))
+        except (OSError, HarnessError) as error:
+            self.journal.add("note", name, text=f"no figures: {_first_line(error)}")
+            return []
 
     def close(self) -> None:
         """Take down what was made, unless the user asked to keep it. Errors are recorded; the first one is raised."""
@@ -311,3 +358,7 @@ class Session:
             self.journal.add("note", subject, text=text)
 
         return note
+
+
+def _first_line(error: BaseException) -> str:
+    return (next(iter(str(error).splitlines()), "") or type(error).__name__)[:400]

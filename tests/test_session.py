@@ -43,6 +43,9 @@ class FakePlatform:
         self.diary.append("start")
         self.alive = True
 
+    def discard(self) -> None:
+        """Nothing of an attempt before stands here."""
+
     def destroy(self) -> None:
         self.diary.append("destroy")
         self.alive = False
@@ -86,7 +89,8 @@ class Run(Session):
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     # The boundary: git and the diagnostics have tests of their own.
     monkeypatch.setattr(module, "git_state", dict)
-    monkeypatch.setattr(module, "collect", lambda platform, folder: ["pods.json could not be collected"])
+    monkeypatch.setattr(module, "collect", lambda platform, folder, veil: ["pods.json could not be collected"])
+    monkeypatch.setattr(module, "learn", lambda platform, veil: [])
 
 
 @pytest.fixture

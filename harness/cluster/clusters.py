@@ -194,6 +194,13 @@ class Clusters:
         cluster.destroyed = True
         cluster.api.close()
 
+    def discard(self, spec: ClusterSpec) -> tuple[str, ...]:
+        """Remove what stands of a cluster that did not come up: names. Raises UnsafeTarget, ProvisionFailed."""
+        if names := tuple(c.name for c in self._containers(spec.name)):
+            self._require_ours(spec.name)
+            self._delete(spec.name)
+        return names
+
     def leftovers(self, spec: ClusterSpec) -> tuple[str, ...]:
         """What still stands of a cluster: containers by name, volumes, an API that answers. Empty when it is gone."""
         found = [c.name for c in self.docker.containers(f"{labels.K3D_CLUSTER}={spec.name}")]

@@ -27,7 +27,7 @@ from harness.gitops.argocd import APPLICATION
 from harness.gitops.diagnosis import CLAIM, EVENT, NAMESPACE, NODE, POD, REPLICA_SET
 from harness.gitops.platform import Platform
 
-__all__ = ["collect", "redact"]
+__all__ = ["collect", "learn", "redact"]
 
 _LOG_TAIL = 2000  # lines a node
 _POD_TAIL = 300  # lines a container
@@ -58,6 +58,15 @@ def collect(platform: Platform, folder: Path, veil: Veil | None = None) -> list[
     found.save("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))
     found.docker()
     found.attempt("what the API holds", found.api if answering else found.last_seen)
+    return found.problems
+
+
+def learn(platform: Platform | None, veil: Veil) -> list[str]:
+    """Let `veil` know what the Secrets of Git and of the cluster hold now; what could not be asked. Raises nothing."""
+    if platform is None:
+        return []
+    found = _Collection(platform, Path(), veil)
+    found.asked()
     return found.problems
 
 

@@ -120,6 +120,11 @@ class Platform:
             cluster, self._cluster = self._cluster, None
             self.clusters.destroy(cluster)
 
+    def discard(self) -> None:
+        """Remove what stands of a cluster that did not come up. Raises UnsafeTarget, ProvisionFailed."""
+        if self._cluster is None and (names := self.clusters.discard(self.spec)):
+            self.journal.add("note", self.name, text=f"a cluster did not come up; removed: {', '.join(names)}")
+
     def let_go(self) -> Cluster:
         """Stop looking after the cluster, which goes on: it is the caller's. For the benchmark's twin."""
         cluster = self.cluster
