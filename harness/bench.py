@@ -19,6 +19,7 @@ from statistics import median
 
 import yaml
 
+from harness import bench_drills
 from harness.cluster import labels
 from harness.cluster.images import ImageSource
 from harness.cluster.spec import free_port, k3d_config
@@ -88,6 +89,8 @@ class Bench:
         )
         series("memory", "harness peak memory", "MB", "<= 200")
         series("collect", "pytest scenarios --collect-only", "s", "<= 1")
+        for row in bench_drills.SERIES:
+            series(*row)
 
     def loss_cycle(self, platform: Platform, number: int) -> None:
         """Lose the cluster, rebuild it from Git, wait until all is back; decompose."""
@@ -126,6 +129,17 @@ class Bench:
         time = interval(fault, wait)
         self._series["heal"].values.append(time.value.total_seconds())
         self._series["resolution"].values.append(time.resolution.total_seconds() * 1000)
+
+    def shared(self, platform: Platform, times: int, say: Callable[[str], object]) -> None:
+        """The drills that share a cluster, each `times` times."""
+        for part in (bench_drills.push_and_revert, bench_drills.deletion, bench_drills.server_crash,
+                     bench_drills.agent_crash):  # fmt: skip
+            for number in range(times):
+                part(platform, self._drilling, self._record, number)
+            say(f"{part.__name__}: {times} times")
+
+    def _record(self, key: str, value: float) -> None:
+        self._series[key].values.append(value)
 
     def plain_cycles(self, platform: Platform, times: int) -> None:
         """The same loss and rebuild by the plain script: the same name, network, images and repository."""
@@ -214,11 +228,18 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more; found {number}; a median needs a measurement")
+    return number
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure. Needs prepared images; makes and removes its own cluster."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure what drill promises about speed and memory.")
-    parser.add_argument("--cycles", type=int, default=5, help="rebuilds, and plain-script twins (default: 5)")
-    parser.add_argument("--drifts", type=int, default=20, help="heals (default: 20)")
+    parser.add_argument("--cycles", type=_positive, default=5, help="rebuilds, and plain-script twins (default: 5)")
+    parser.add_argument("--drifts", type=_positive, default=20, help="heals (default: 20)")
     parser.add_argument("--images", default="auto", type=ImageSource)
     parser.add_argument("--reports", default="reports", type=Path)
     chosen = parser.parse_args(argv)
@@ -242,10 +263,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"cycle {number}: {bench.series('loss').values[-1]:.1f} s")
         for number in range(chosen.drifts):
             bench.heal_once(platform, number)
+        bench.shared(platform, chosen.cycles, say)
         bench.plain_cycles(platform, chosen.cycles)
     finally:
-        say(bench.finish())
-        session.close()
+        try:
+            say(bench.finish())
+        finally:
+            session.close()
     say(f"written to {session.folder.path}")
     return 0
 

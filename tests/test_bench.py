@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
+from pathlib import Path
 
-from harness.bench import Series, _between_s, _table
+import pytest
+
+from harness import bench
+from harness.bench import Series, _between_s, _table, main
 from harness.core.clock import SECOND
+from harness.core.errors import HarnessError
 from harness.core.timeline import Timeline, phase
+from harness.effects.store import RunFolder
 from harness.testing import FakeClock
 
 
@@ -53,3 +60,41 @@ def test_the_last_of_repeated_phases_counts() -> None:
 
 def test_a_phase_that_is_missing_is_no_number() -> None:
     assert math.isnan(_between_s(Timeline(FakeClock()).history(), "cluster", "cluster"))
+
+
+@pytest.mark.parametrize("option", ["--cycles", "--drifts"])
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_a_benchmark_without_a_measurement_is_refused(
+    option: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([f"{option}={number}"])
+    assert f"expected 1 or more; found {number}" in capsys.readouterr().err
+
+
+def test_a_benchmark_that_cannot_write_its_figures_is_taken_down_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    closed: list[str] = []
+
+    class Run:
+        """A session that comes to nothing."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.folder = RunFolder(tmp_path, "r", datetime(2026, 1, 1, tzinfo=UTC))
+
+        def platform(self) -> None:
+            raise HarnessError("no engine")
+
+        def close(self) -> None:
+            closed.append("closed")
+
+    def finish(_: object) -> str:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(bench, "Session", Run)
+    monkeypatch.setattr(bench.Bench, "collect", lambda self, times: None)
+    monkeypatch.setattr(bench.Bench, "finish", finish)
+    with pytest.raises(OSError, match="No space left"):
+        main(["--reports", str(tmp_path)])
+    assert closed == ["closed"]
