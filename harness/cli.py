@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("--images", default="auto", help="source of the images of a new bundle: auto, pull or build")
     report = command("report", _report, "render the reports of a stored run again")
     report.add_argument("run", type=Path, help="a run folder, such as reports/latest")
+    judge = command("judge", _judge, "judge a stored run again with today's checks, without a cluster")
+    judge.add_argument("run", type=Path, help="a run folder, such as reports/latest")
     return parser
 
 
@@ -142,3 +144,13 @@ def _report(arguments: argparse.Namespace) -> int:
     _say(summary.table)
     _say(f"report: {summary.page}")
     return int(ExitCode.OK)
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    from harness.core.verdict import Verdict
+    from harness.rejudging import rejudge
+
+    judged = rejudge(arguments.run)
+    _say(judged.text())
+    by_verdict = {Verdict.HELD: ExitCode.OK, Verdict.REFUTED: ExitCode.PROMISE_BROKEN}
+    return int(by_verdict.get(judged.run.verdict, ExitCode.ENVIRONMENT))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from harness import cli
 from harness.core.errors import ConfigError, EnvironmentUnfit, ExitCode, HarnessError, ProvisionFailed, UnsafeTarget
+from harness.core.timeline import Timeline
+from harness.core.verdict import Verdict
+from harness.effects.store import RunFolder
+from harness.testing import FakeClock
 
-COMMANDS = ("doctor", "provision", "images", "clean", "bundle", "report")
+COMMANDS = ("doctor", "provision", "images", "clean", "bundle", "report", "judge")
 
 
 def ended(argv: list[str]) -> int:
@@ -36,7 +41,8 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["nonsense"], ["report"], ["bundle", "eat", "x"], ["images", "--imagse", "x"], ["doctor", "x"]]
+    "argv",
+    [[], ["nonsense"], ["report"], ["judge"], ["bundle", "eat", "x"], ["images", "--imagse", "x"], ["doctor", "x"]],
 )
 def test_bad_usage_has_its_own_code(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(argv) == ExitCode.USAGE
@@ -45,8 +51,11 @@ def test_bad_usage_has_its_own_code(argv: list[str], capsys: pytest.CaptureFixtu
     assert err.splitlines()[-1].startswith("drill")
 
 
-def test_a_folder_that_is_no_run_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["report", str(tmp_path)]) == ExitCode.USAGE
+@pytest.mark.parametrize("command", ["report", "judge"])
+def test_a_folder_that_is_no_run_is_told_in_one_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, str(tmp_path)]) == ExitCode.USAGE
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
@@ -98,3 +107,48 @@ def test_a_stored_run_is_rendered_again(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.main(["report", str(tmp_path)]) == ExitCode.OK
     assert f"report: {tmp_path / 'report.html'}" in capsys.readouterr().out
     assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        (Verdict.HELD, ExitCode.OK),
+        (Verdict.REFUTED, ExitCode.PROMISE_BROKEN),
+        (Verdict.INCONCLUSIVE, ExitCode.ENVIRONMENT),
+    ],
+)
+def test_judging_a_stored_run_ends_by_its_verdict(
+    verdict: Verdict, code: ExitCode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(tmp_path, "cafe0123", datetime(2026, 8, 14, tzinfo=UTC))
+    run.write_run({"command_line": "pytest scenarios"})
+    folder = run.drill("test_x")
+    timeline = Timeline(FakeClock(), (folder.append,))
+    timeline.add("fault.injected", "f")
+    timeline.add("fault.confirmed", "f", state="MET", actual="gone")
+    state = {"state": "MET" if verdict is Verdict.HELD else "PENDING", "expected": "e", "actual": "a", "within_s": 9.0}
+    timeline.add("until.ended", "w", **state)
+    name = "waits_ended_met" if verdict is not Verdict.INCONCLUSIVE else "moon_is_full"
+    timeline.add("judging", "x", checks=[{"name": "fault_landed", "args": {}}, {"name": name, "args": {}}])
+    timeline.add("drill.ended", "x")
+    folder.close()
+    assert cli.main(["judge", str(run.path)]) == code
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"x      {verdict.value}" in out
+    assert "1 drill judged again, 1 of them differently" in out
+
+
+def test_a_report_on_a_full_disk_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text("{}")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.reporting.write_text", full)
+    assert cli.main(["report", str(tmp_path)]) == ExitCode.ENVIRONMENT
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert err.count("\n") == 1

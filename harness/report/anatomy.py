@@ -21,26 +21,10 @@ from typing import Any
 
 from harness.core.text import duration
 from harness.core.timeline import Event, History
+from harness.report.spans import START, Span, end_of, microseconds, waits
 
-START = timedelta(0)
 SLIVER = timedelta(milliseconds=50)  # shorter stretches between two phases are not worth a name
 MAJOR = 0.1  # share of the recovery from which a step is named in the slowest path
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A named stretch of the timeline."""
-
-    name: str
-    begin: timedelta
-    end: timedelta
-    outcome: str = "done"
-    depth: int = 0
-    leaf: bool = True
-
-    @property
-    def length(self) -> timedelta:
-        return self.end - self.begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +54,10 @@ class Path:
         return f"{' -> '.join(step.name for step in major)}, {duration(total)}" if major else ""
 
 
-def end_of(history: History) -> timedelta:
-    """When the story ended: at the first finding, because what follows is judging and undoing."""
-    judged = history.first("finding")
-    return max(judged.at if judged else max((e.at for e in history), default=START), START)
-
-
 def fault_at(history: History) -> timedelta | None:
     """When the first fault was accepted."""
     fault = history.first("fault.injected")
     return None if fault is None else microseconds(fault.data.get("accepted_us"), fault.at)
-
-
-def microseconds(value: Any, default: timedelta) -> timedelta:
-    """A stored number of microseconds, not before the timeline began; `default` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return max(default, START)
-    return max(timedelta(microseconds=value), START)
 
 
 def phases(history: History) -> tuple[Span, ...]:
@@ -123,6 +94,13 @@ def moments(history: History) -> tuple[Moment, ...]:
             if isinstance(at, int | float) and timedelta(microseconds=at) > fault:
                 found[f"{what}/{name}"] = Moment(name, timedelta(microseconds=at), what)
     return tuple(sorted(found.values(), key=lambda m: (m.at, m.name)))
+
+
+def undisturbed(history: History, met: Sequence[Moment]) -> tuple[str, ...]:
+    """Applications that had converged before the fault and stayed so, where others had not."""
+    recovered = {m.name for m in met if m.what == "converged"}
+    told = {n: at for e in history.of("until.ended") for n, what, at in _told(e) if what == "converged"}
+    return tuple(sorted(n for n in told if n not in recovered)) if recovered else ()
 
 
 def _told(event: Event) -> Iterable[tuple[str, str, Any]]:
@@ -170,7 +148,17 @@ def states(history: History) -> tuple[Span, ...]:
         spans.append(Span("harmed", fault, max(turn, fault)))
         spans.append(Span("recovering" if recovered is not None or not waited else "lost", max(turn, fault), stop))
         spans.append(Span("settled", stop, max(end, stop)))
-    return tuple(s for s in spans if s.end > s.begin)
+    return _overlaid([s for s in spans if s.end > s.begin], history)
+
+
+def _overlaid(spans: Sequence[Span], history: History) -> tuple[Span, ...]:
+    """`spans`, and over them what was left alone and seen to stay so."""
+    for hold in (w for w in waits(history) if w.outcome in ("held", "lost")):
+        rest = [replace(s, end=min(s.end, hold.begin)) for s in spans if s.begin < hold.begin]
+        rest += [Span("held", hold.begin, hold.end)] if hold.outcome == "held" else [Span("lost", hold.begin, hold.end)]
+        rest += [replace(s, begin=max(s.begin, hold.end)) for s in spans if s.end > hold.end]
+        spans = [s for s in rest if s.end > s.begin]
+    return tuple(spans)
 
 
 def _first_sign(history: History, fault: timedelta) -> timedelta | None:
@@ -187,21 +175,25 @@ def _first_sign(history: History, fault: timedelta) -> timedelta | None:
     return min((s for s in signs if s > fault), default=None)
 
 
-def critical_path(history: History, spans: Sequence[Span], met: Sequence[Moment]) -> Path:
-    """Backwards from the recovery: the moment that came last, then always the phase that ended last before."""
+def critical_path(history: History, spans: Sequence[Span]) -> Path:
+    """Backwards from the recovery: always the phase, or the wait, that ended last before.
+
+    A wait is called by what it waited for last, where it knows: the application or the Service that came last.
+    """
     fault, recovered = fault_at(history), recovered_at(history)
     if fault is None or recovered is None or recovered <= fault:
         return Path(())
+    awaited = [_called(w, history) for w in waits(history) if w.outcome == "met" and w.end > fault]
     landed = history.first("fault.confirmed")
-    leaves = [s for s in spans if s.leaf and s.end > fault]
+    leaves = [s for s in spans if s.leaf and s.end > fault and not _around_any(s, awaited)]
+    leaves += [w for w in awaited[:-1] if w.end > w.begin]
     if landed is not None and landed.at > fault + SLIVER:
         leaves.append(Span("the loss itself", fault, min(landed.at, recovered)))
     steps: list[Span] = []
     cursor = recovered
-    last = max((m for m in met if m.at <= recovered), key=lambda m: m.at, default=None)
-    if last is not None:
-        enabled = max((s.end for s in leaves if s.end < last.at), default=fault)
-        steps.append(Span(last.name, enabled, recovered))
+    if awaited:
+        enabled = max((s.end for s in leaves if s.end < recovered), default=fault)
+        steps += [Span(awaited[-1].name, enabled, recovered)] if recovered - enabled > SLIVER else []
         cursor = enabled
     while cursor > fault:
         before = max((s for s in leaves if s.end <= cursor and s.begin < cursor), key=lambda s: s.end, default=None)
@@ -213,6 +205,20 @@ def critical_path(history: History, spans: Sequence[Span], met: Sequence[Moment]
         cursor = max(before.begin, fault)
         steps.append(Span(before.name, cursor, before.end))
     return Path(tuple(reversed(steps)))
+
+
+def _called(wait: Span, history: History) -> Span:
+    """The wait, by the name of the last thing that it waited for."""
+    for event in history.of("until.ended", wait.name):
+        if microseconds(event.data.get("met_us"), event.at) == wait.end:
+            told = [(at, name) for name, _, at in _told(event) if isinstance(at, int | float)]
+            last = max((t for t in told if wait.begin < timedelta(microseconds=t[0]) <= wait.end), default=None)
+            return replace(wait, name=last[1]) if last else wait
+    return wait
+
+
+def _around_any(span: Span, awaited: Sequence[Span]) -> bool:
+    return any(span.begin <= w.begin and span.end >= w.end for w in awaited)
 
 
 def _around(spans: Iterable[Span], begin: timedelta, end: timedelta) -> str:

@@ -17,7 +17,9 @@ from harness.core.text import parse_duration
 from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict, join
 from harness.report import anatomy
-from harness.report.anatomy import Moment, Path, Span
+from harness.report import spans as readings
+from harness.report.anatomy import Moment, Path
+from harness.report.spans import NodeStory, Span
 
 NO_PATH = Path(())
 
@@ -44,6 +46,15 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the writes that were acknowledged before the loss."""
+
+    acknowledged: int
+    lost: int
+    oldest: timedelta  # age of the oldest lost one, at the loss
+
+
+@dataclass(frozen=True, slots=True)
 class DrillReport:
     """One drill. Of a twin, `verdict` says whether its sabotage was caught, `story` what its story came to."""
 
@@ -58,9 +69,14 @@ class DrillReport:
     timing: str = ""
     twin_of: str = ""
     story: str = ""
+    story_findings: tuple[Finding, ...] = ()  # of a twin: what its story was found to be
     recovery: Recovery | None = None
     phases: tuple[Span, ...] = ()
+    faults: tuple[Span, ...] = ()
+    waits: tuple[Span, ...] = ()
+    nodes: tuple[NodeStory, ...] = ()
     moments: tuple[Moment, ...] = ()
+    undisturbed: tuple[str, ...] = ()
     states: tuple[Span, ...] = ()
     path: Path = NO_PATH
     slowest_object: str = ""
@@ -69,7 +85,11 @@ class DrillReport:
     missing: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     inventory: tuple[int, int] | None = None
+    written: Written | None = None
+    loss_list: tuple[tuple[str, str], ...] = ()
     reasons: tuple[str, ...] = ()
+    folder: str = ""  # its name within the run folder
+    artifacts: tuple[tuple[str, int], ...] = ()  # collected files below the drill's folder, with their size in bytes
 
     @property
     def profile(self) -> str:
@@ -91,6 +111,22 @@ class DrillReport:
     def title(self) -> str:
         """The name without what every name begins with."""
         return self.name.removeprefix("test_")
+
+    @property
+    def subject(self) -> str:
+        """What the file that it is written in is about: `cluster loss` for scenarios/test_cluster_loss.py."""
+        file = str(self.plan.get("scenario") or "").partition("::")[0].rpartition("/")[2]
+        return file.removesuffix(".py").removeprefix("test_").removeprefix("sabotage_").replace("_", " ")
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What was lost, in a few words each; empty where nothing was, or where it was not looked at."""
+        told = []
+        if self.written is not None and self.written.lost:
+            told.append(f"{self.written.lost} of {self.written.acknowledged} writes")
+        if self.missing:
+            told.append(f"{len(self.missing)} {'object' if len(self.missing) == 1 else 'objects'}")
+        return tuple(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +181,7 @@ def build_drill(plan: Mapping[str, Any], history: History, findings: Mapping[str
     recovery = _recovery(judged, history, objective)
     story = history.last("twin.story")
     both = anatomy.inventories(history)
+    told_findings = (*judged, *_findings([dict(e.data) for e in history.of("finding")]))
     return DrillReport(
         name=str(plan.get("name") or findings.get("name") or (begun.subject if begun else "unnamed drill")),
         promise=str(plan.get("promise") or told.get("promise") or ""),
@@ -153,8 +190,11 @@ def build_drill(plan: Mapping[str, Any], history: History, findings: Mapping[str
         objective=objective or (recovery.objective if recovery else None),
         timing=str(plan.get("timing") or told.get("timing") or ""), twin_of=str(plan.get("twin_of") or ""),
         story=str(story.data.get("verdict", "")) if story else "", recovery=recovery,
-        phases=spans, moments=met, states=anatomy.states(history),
-        path=anatomy.critical_path(history, spans, met), gaps=anatomy.gaps(history),
+        story_findings=_findings([dict(e.data) for e in history.of("finding") if story and e.seq < story.seq]),
+        phases=spans, moments=met, states=anatomy.states(history), undisturbed=anatomy.undisturbed(history, met),
+        faults=readings.faults(history), waits=readings.waits(history), nodes=readings.nodes(history),
+        written=_written(told_findings), loss_list=readings.loss_list(history),
+        path=anatomy.critical_path(history, spans), gaps=anatomy.gaps(history),
         slowest_object=anatomy.slowest_object(history),
         heartbeats=len(history.of("heartbeat")),
         missing=tuple(sorted(both[0] - both[1])) if both else (),
@@ -203,9 +243,9 @@ def _recovery(judged: tuple[Finding, ...], history: History, objective: timedelt
 
 
 def _measured(finding: Finding, history: History, objective: timedelta | None) -> Recovery:
-    value = timedelta(seconds=finding.figures["recovery_s"])
-    width = timedelta(seconds=finding.figures.get("resolution_s", 0.0))
-    goal = timedelta(seconds=finding.figures["objective_s"]) if "objective_s" in finding.figures else objective
+    value = timedelta(seconds=_figure(finding, "recovery_s"))
+    width = timedelta(seconds=_figure(finding, "resolution_s"))
+    goal = timedelta(seconds=_figure(finding, "objective_s")) if "objective_s" in finding.figures else objective
     cited = [e for e in history if e.seq in finding.evidence]
     fault = next((e for e in cited if e.kind == "fault.injected"), None)
     wait = next((e for e in cited if e.kind == "until.ended"), None)
@@ -216,6 +256,26 @@ def _measured(finding: Finding, history: History, objective: timedelta | None) -
     except (KeyError, TypeError):
         pass  # an older or foreign timeline: the figures stand alone
     return Recovery(value, max(value - width, timedelta(0)), value, goal, None, finding.claim)
+
+
+def _written(findings: Iterable[Finding]) -> Written | None:
+    """The figures of the finding that lost most, where writes were counted."""
+    found = [
+        (_figure(f, "lost_writes"), _figure(f, "acknowledged_writes"), _figure(f, "oldest_lost_age_s"))
+        for f in findings
+        if "lost_writes" in f.figures
+    ]
+    if not found:
+        return None
+    lost, acknowledged, oldest = max(found)
+    return Written(int(acknowledged), int(lost), timedelta(seconds=oldest))
+
+
+def _figure(finding: Finding, name: str) -> float:
+    """A figure that can be shown and, taken as seconds, be a duration; 0 for anything else."""
+    value = finding.figures.get(name, 0.0)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and 0 <= value < 1e9 else 0.0
 
 
 def _reasons(judged: tuple[Finding, ...], history: History, findings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from harness.core.text import duration
-from harness.report.anatomy import Moment, Span
+from harness.report.anatomy import Moment
 from harness.report.model import DrillReport
+from harness.report.spans import NodeStory, Span
 from harness.report.words import clean, stamp
 
 BEFORE = 0.12  # share of the picture that shows the time before the fault, at most
 LANES = 40
 _STEPS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 _TICKS = 6
-_HEADINGS = (("converged", "Applications, until converged"), ("answered", "Services, until the first answer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One row of the picture."""
+    """One row of the picture: bars, thin lines for what is only known to have been so, and at most one dot."""
 
     name: str
-    bar: Bar
     text: str  # beside the lane
     title: str  # for people who cannot see it
-    depth: int
-    dot: bool
+    bars: tuple[Bar, ...] = ()
+    lines: tuple[Bar, ...] = ()
+    dot: tuple[float, str] | None = None  # where, and its kind
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def meter(drill: DrillReport) -> Meter | None:
     share = value / drill.objective
     told = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
     title = f"recovery took {told} of it" if drill.recovery else "no recovery while it was waited for"
-    return Meter(max(0.6, 100 * (value / whole)), 100 * (drill.objective / whole), over, title)
+    return Meter(max(1.5, 100 * (value / whole)), 100 * (drill.objective / whole), over, title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +109,8 @@ def timeline(drill: DrillReport) -> Picture | None:
     if fault is not None:
         start = max(start, fault - (end - fault) * (BEFORE / (1 - BEFORE)))
     scale = _Scale(start, end)
-    steps = {(s.name, s.begin) for s in drill.path.steps}
-    visible = [s for s in drill.phases if s.end > start and s.begin < end]
     recovered = drill.recovery.at if drill.recovery else None
-    groups = [("Phases", tuple(_phase_lane(scale, s, fault, (s.name, s.begin) in steps) for s in visible[:LANES]))]
-    last = {s.name for s in drill.path.steps[-1:]}
-    for what, heading in _HEADINGS:
-        met = [m for m in drill.moments if m.what == what and fault is not None]
-        groups.append((heading, tuple(_moment_lane(scale, m, fault or start, m.name in last) for m in met[:LANES])))
+    groups = _groups(drill, scale, fault, start)
     return Picture(
         states=tuple(scale.bar(s, s.name, s.name) for s in drill.states if s.end > start),
         ticks=_ticks(scale, fault if fault is not None else timedelta(0)),
@@ -128,6 +123,72 @@ def timeline(drill: DrillReport) -> Picture | None:
     )
 
 
+def _groups(
+    drill: DrillReport, scale: _Scale, fault: timedelta | None, start: timedelta
+) -> list[tuple[str, tuple[Lane, ...]]]:
+    steps = {(s.name, s.end) for s in drill.path.steps}
+    last = {s.name for s in drill.path.steps}
+    visible = [s for s in drill.phases if s.end > start and s.begin < scale.end]
+    phases = tuple(_phase_lane(scale, s, fault, (s.name, s.end) in steps) for s in visible[:LANES])
+    if fault is None:
+        return [("Phases", phases)]
+    met = {what: [m for m in drill.moments if m.what == what] for what in ("converged", "answered")}
+    still = [_still_lane(scale, name) for name in drill.undisturbed]
+    waits = drill.waits if len(drill.waits) > 1 or not (drill.moments or phases) else ()
+    ends = {s.end for s in drill.path.steps}
+    return [
+        ("Faults", tuple(_fault_lane(scale, s, fault) for s in drill.faults[:LANES])),
+        ("Nodes", tuple(_node_lane(scale, n) for n in drill.nodes[:LANES])),
+        ("Applications, until converged",
+         (*(_moment_lane(scale, m, fault, m.name in last) for m in met["converged"]), *still)[:LANES]),
+        ("Services, until the first answer",
+         tuple(_moment_lane(scale, m, fault, m.name in last) for m in met["answered"][:LANES])),
+        ("What was awaited", tuple(_wait_lane(scale, s, fault, s.end in ends) for s in waits[:LANES])),
+        ("Phases", phases),
+    ]  # fmt: skip
+
+
+def _fault_lane(scale: _Scale, span: Span, first: timedelta) -> Lane:
+    name, after = clean(span.name, 90), span.begin - first
+    begun = f"{duration(after)} after the first" if after > timedelta(0) else "the fault"
+    if span.outcome == "not undone":  # by us: how long it lasted is what the drill found out
+        return Lane(name, "", f"{name}: {begun}; not undone by the drill", dot=(scale.at(span.begin), "harmed"))
+    told = f"{span.outcome} after {duration(span.length)}"
+    return Lane(name, duration(span.length), f"{name}: {begun}, {told}", (scale.bar(span, "harmed", ""),))
+
+
+def _node_lane(scale: _Scale, node: NodeStory) -> Lane:
+    name, end = clean(node.name, 60), scale.end
+    if node.hit is None:
+        return Lane(
+            name, "untouched", f"{name}: untouched", lines=(scale.bar(Span("", scale.begin, end), "steady", ""),)
+        )
+    before = scale.bar(Span("", scale.begin, node.hit), "steady", "")
+    down = scale.bar(Span("", node.hit, node.back or end), "harmed", "")
+    if node.back is None:
+        return Lane(name, "hit", f"{name}: hit; when it was back was not asked", (down,), (before,))
+    away = duration(node.back - node.hit)
+    after = scale.bar(Span("", node.back, end), "settled", "")
+    return Lane(name, away, f"{name}: hit, back {away} later", (down,), (before, after))
+
+
+def _still_lane(scale: _Scale, application: str) -> Lane:
+    name = clean(application, 60)
+    line = scale.bar(Span("", scale.begin, scale.end), "steady", "")
+    return Lane(name, "undisturbed", f"{name}: converged before the fault and stayed so", lines=(line,))
+
+
+_WAITS = {"met": "phase", "held": "held", "gave up": "lost", "lost": "lost", "unfinished": "parent"}
+
+
+def _wait_lane(scale: _Scale, span: Span, fault: timedelta, critical: bool) -> Lane:
+    name, kind = clean(span.name, 90), _WAITS.get(span.outcome, "phase")
+    bar = scale.bar(span, "critical" if critical and kind == "phase" else kind, "")
+    title = f"{name}: {span.outcome} {duration(span.end - fault)} after the fault, awaited for {duration(span.length)}"
+    text = duration(span.length) if span.outcome == "met" else f"{span.outcome} {duration(span.length)}"
+    return Lane(name, text, title, (bar,))
+
+
 def _phase_lane(scale: _Scale, span: Span, fault: timedelta | None, critical: bool) -> Lane:
     zero = fault if fault is not None else timedelta(0)
     bar = scale.bar(span, "critical" if critical else "parent" if not span.leaf else "phase", "")
@@ -135,14 +196,15 @@ def _phase_lane(scale: _Scale, span: Span, fault: timedelta | None, critical: bo
     title = f"{name}: {duration(span.length)}, beginning {stamp(span.begin - zero)} after the fault"
     if span.begin < zero:
         title = f"{name}: {duration(span.length)}, begun before the fault"
-    return Lane(name, bar, duration(span.length), title, min(span.depth, 4), False)
+    return Lane(name, duration(span.length), title, (bar,), depth=min(span.depth, 4))
 
 
 def _moment_lane(scale: _Scale, moment: Moment, fault: timedelta, critical: bool) -> Lane:
     name, span = clean(moment.name, 60), Span("", fault, moment.at)
-    bar = scale.bar(span, "critical" if critical else "phase", "")
+    kind = "critical" if critical else "phase"
     title = f"{name}: {moment.what} {duration(span.length)} after the fault"
-    return Lane(name, bar, duration(span.length), title, 0, True)
+    line = scale.bar(span, kind, "")
+    return Lane(name, duration(span.length), title, lines=(line,), dot=(scale.at(moment.at), kind))
 
 
 def _ticks(scale: _Scale, zero: timedelta) -> tuple[tuple[float, str], ...]:

@@ -1,7 +1,7 @@
 """How events read: one sentence an event, the same on the console and on the page.
 
-Here belong sentences of events and the cleaning of untrusted text (logs, object names, error messages). Margins,
-colours and markup do not belong here: they are the renderers' own.
+Here belong sentences of events and the cleaning of untrusted text (logs, object names, error messages). What looks like
+a credential is covered here too. Margins, colours and markup do not belong here: they are the renderers' own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from harness.core.redaction import redact
 from harness.core.text import duration, elapsed
 from harness.core.timeline import Event
 from harness.core.verdict import Finding
@@ -25,7 +26,7 @@ def clean(text: object, limit: int = LIMIT) -> str:
     """`text` on one line, without terminal escapes, controls and direction marks, cut to `limit` characters."""
     whole = str(text)
     raw = whole[: limit * 4]  # what is far beyond the limit is not worth looking at
-    shown = " ".join(_CONTROLS.sub("", _ESCAPES.sub("", raw)).split())
+    shown = redact(" ".join(_CONTROLS.sub("", _ESCAPES.sub("", raw)).split()))
     if len(shown) <= limit and len(raw) == len(whole):
         return shown
     return f"{shown[:limit].rstrip()}… ({len(whole):,} characters)"
@@ -110,6 +111,21 @@ def _confirmed(event: Event) -> str:
     return f"fault {event.subject}: not landed, {answer(event.data)}"
 
 
+def _hold_ended(event: Event) -> str:
+    looked = _seconds(event.data["waited_s"])
+    if event.data["state"] == "MET":
+        return f"hold {event.subject}: so for all of {looked}, {event.data['actual']}"
+    verb = "lost" if event.data["state"] == "BROKEN" else "not seen at the end"
+    return f"hold {event.subject}: {verb} after {looked}, {answer(event.data)}"
+
+
+def _observed(event: Event) -> str:
+    value, reading = event.data["value"], event.data.get("reading")
+    if reading in ("census", "inventory", "loss") and isinstance(value, Mapping | list):
+        return f"observed {event.subject}: {len(value)} objects"
+    return f"observed {event.subject}: {brief(value)}"
+
+
 def _phase_ended(event: Event) -> str:
     length = duration(event.at - timedelta(microseconds=event.data["begun_us"]))
     outcome = event.data.get("outcome", "done")
@@ -142,10 +158,15 @@ _SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "fault.confirmed": _confirmed,
     "phase.begun": lambda e: f"phase {e.subject}: begun",
     "phase.ended": _phase_ended,
-    "observed": lambda e: f"observed {e.subject}: {brief(e.data['value'])}",
+    "observed": _observed,
     "finding": _finding,
     "sabotage.begun": lambda e: f"sabotage {e.subject}: begun; '{e.data['expect']}' must come out REFUTED",
     "sabotage.ended": lambda e: f"sabotage {e.subject}: undone",
+    "hold.begun": lambda e: f"hold {e.subject}: for {_seconds(e.data['lasting_s'])} it must stay as it is",
+    "hold.ended": _hold_ended,
+    "heal.begun": lambda e: f"heal {e.subject}: begun",
+    "heal.ended": lambda e: f"heal {e.subject}: done",
+    "judging": lambda e: f"judging by {len(e.data['checks'])} checks",
     "heal.failed": lambda e: f"{e.subject} could not be undone: {e.data['error']}",
     "twin.story": lambda e: f"the sabotaged story came out {e.data['verdict']}: {e.data['findings']}",
     "gap": _gap,

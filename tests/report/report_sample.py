@@ -1,7 +1,7 @@
 """A run made by hand for the tests of the renderers, and the generator of their golden files.
 
 `python tests/report/report_sample.py golden` writes the golden files again (read the difference before you commit it);
-`python tests/report/report_sample.py page FILE [EVENTS]` writes a page to look at.
+`python tests/report/report_sample.py pages FOLDER` stores the run there and renders it, to look at.
 
 The findings are made by the real checks from the events below, so that neither can drift from the other.
 """
@@ -15,12 +15,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.core.checks import Check, everything_came_back, fault_landed, recovered_within, waits_ended_met
+from harness.core.checks import (
+    Check,
+    everything_came_back,
+    fault_landed,
+    recovered_within,
+    stayed_so,
+    stayed_within_blast_radius,
+    waits_ended_met,
+)
+from harness.core.checks.registry import spec_of
 from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict, join
-from harness.report import html, markdown, table
+from harness.effects.store import RunFolder
+from harness.report import markdown, table
 from harness.report.console import Console
 from harness.report.model import DrillReport, RunReport, build_drill, build_run
+from harness.reporting import write_reports
 
 GOLDEN = Path(__file__).parent / "golden"
 BEGUN = datetime(2026, 8, 14, 10, 12, 0, tzinfo=UTC)
@@ -54,12 +65,12 @@ class Script:
         self.say(end, "phase.ended", name, begun_seq=begun.seq, begun_us=us(begin), outcome="done")
 
     def wait(self, kind: str, subject: str, begin: float, met: float, *, expected: str, actual: str, within: float,
-             settle: float = 0.0, not_before: float | None = None) -> None:  # fmt: skip
+             settle: float = 0.0, not_before: float | None = None, detail: Any = None) -> None:  # fmt: skip
         self.say(begin, f"{kind}.begun", subject, within_s=within, settle_s=settle)
         self.changed(met, subject, "MET", expected, actual)
         self.say(met, f"{kind}.ended", subject, state="MET", expected=expected, actual=actual, met_us=us(met),
                  not_before_us=None if not_before is None else us(not_before), flaps=0, within_s=within,
-                 settle_s=settle, waited_s=max(met - begin, 0.0) + settle, detail={})  # fmt: skip
+                 settle_s=settle, waited_s=max(met - begin, 0.0) + settle, detail=detail or {})  # fmt: skip
 
     def gave_up(self, subject: str, begin: float, within: float, expected: str, actual: str) -> None:
         self.say(begin + within, "until.ended", subject, state="PENDING", expected=expected, actual=actual, met_us=None,
@@ -69,9 +80,11 @@ class Script:
         self.say(at, "probe.changed", subject, state=state, expected=expected, actual=actual, done=done,
                  total=None if done is None else 120)  # fmt: skip
 
-    def fault(self, subject: str, sent: float, accepted: float, confirmed: float, what: str, actual: str) -> None:
+    def fault(self, subject: str, sent: float, accepted: float, confirmed: float, what: str, actual: str,
+              touches: Sequence[str] = ()) -> None:  # fmt: skip
         self.say(sent, "fault.injecting", subject)
-        self.say(accepted, "fault.injected", subject, what=what, sent_us=us(sent), accepted_us=us(accepted), detail={})
+        self.say(accepted, "fault.injected", subject, what=what, sent_us=us(sent), accepted_us=us(accepted), detail={},
+                 touches=list(touches))  # fmt: skip
         self.say(confirmed, "fault.confirmed", subject, state="MET", actual=actual, expected=actual)
 
     def begin(self, name: str, promise: str, radius: str) -> dict[str, Any]:
@@ -80,7 +93,9 @@ class Script:
                 "scenario": f"scenarios/test_sample.py::{name}", "objective_s": None}  # fmt: skip
 
     def judged(self, at: float, *checks: Check) -> list[Finding]:
-        found = [check(History(tuple(self.events))) for check in (fault_landed(), waits_ended_met(), *checks)]
+        asked = (fault_landed(), waits_ended_met(), *checks)
+        self.say(at, "judging", "", checks=[dict(spec_of(check)) for check in asked])
+        found = [check(History(tuple(self.events))) for check in asked]
         self.record(at, found)
         return found
 
@@ -204,8 +219,8 @@ def twin() -> DrillReport:
     promise = "When one manifest is missing from Git, the drill names the object that did not come back."
     plan = s.begin(name, promise, "cluster") | {"twin_of": "test_cluster_is_rebuilt_from_git_alone"}
     sabotage = "LoseManifest(apps/cortex-dev/code-formatter-service.yaml)"
-    s.say(0.0, "sabotage.begun", sabotage, expect="everything in Git came back")
     lost = "Service cortex-dev/code-formatter"
+    s.say(0.0, "sabotage.begun", sabotage, expect="everything in Git came back", naming=lost)
     _cluster_lost(s, back=inventory(without=lost))
     found = s.judged(70.5, recovered_within(timedelta(minutes=15)), everything_came_back(at_least=120))
     told = "; ".join(f"{f.claim}: {f.verdict}" for f in found)
@@ -277,6 +292,59 @@ def inconclusive() -> DrillReport:
     return s.stored(plan, found, Verdict.INCONCLUSIVE)
 
 
+def census(without: Sequence[str] = ()) -> dict[str, Any]:
+    nodes = {f"Node k3d-dr-main-{n}": {"uid": f"n{i}"} for i, n in enumerate(("server-0", "agent-0", "agent-1"))}
+    pods = {f"Pod cortex-chat/chat-api-{i}": {"uid": f"p{i}", "node": f"k3d-dr-main-agent-{i}"} for i in (0, 1)}
+    return {k: v for k, v in {**nodes, **pods}.items() if k not in without}
+
+
+def node_loss() -> DrillReport:
+    """An agent crashes and comes back: waits one after the other, a fault that is healed, and a hold at the end."""
+    s = Script(BEGUN + timedelta(seconds=700))
+    name = "test_crashed_agent_is_survived"
+    plan = s.begin(name, "When an agent crashes, every workload is Available elsewhere within a minute.", "node")
+    plan |= {"objective_s": 60.0, "scenario": f"scenarios/test_node_loss.py::{name}"}
+    s.wait("require", "converged(primary)", 0.001, 0.2, **IN_GIT, within=300)
+    s.say(0.4, "observed", "census", reading="census", value=census())
+    agent = "Node k3d-dr-main-agent-0"
+    crash = "CrashNode(agent-0)"
+    s.fault(crash, 0.5, 0.61, 0.9, "container k3d-dr-main-agent-0 killed", "it is Exited (137)", touches=[agent])
+    s.wait(
+        "until", "not_ready(agent-0)", 0.91, 22.4, not_before=22.1, expected="NotReady", actual="NotReady", within=180
+    )
+    s.wait("until", "converged(primary)", 22.41, 41.7, not_before=41.5, **IN_GIT, within=180,
+           detail={"applications": {"cortex-chat": us(41.7), "cortex-core": us(33), "cortex-dev": us(-3)}})  # fmt: skip
+    s.say(42.0, "heal.begun", crash)
+    s.say(43.1, "heal.ended", crash)
+    s.wait("until", "ready(agent-0)", 43.2, 49.8, not_before=49.6, expected="Ready", actual="Ready", within=180,
+           detail={"nodes": {"k3d-dr-main-agent-0": us(49.8)}})  # fmt: skip
+    s.say(50.0, "hold.begun", "unchanged(Pod cortex-core/kept)", lasting_s=10.0)
+    s.say(60.0, "hold.ended", "unchanged(Pod cortex-core/kept)", state="MET", expected="nothing doubled",
+          actual="nothing doubled", lasting_s=10.0, waited_s=10.0, detail={})  # fmt: skip
+    s.say(60.1, "observed", "census", reading="census", value=census(without=["Pod cortex-chat/chat-api-0"]))
+    checks = (recovered_within(timedelta(minutes=1), when="converged"), stayed_so(), stayed_within_blast_radius())
+    return s.stored(plan, s.judged(60.2, *checks))
+
+
+def data_loss() -> DrillReport:
+    """Git alone brings back no data: how much was lost, and what Git would not have brought back."""
+    s = Script(BEGUN + timedelta(seconds=800))
+    name = "test_git_alone_brings_back_no_data"
+    plan = s.begin(name, "How much written data a rebuild from Git loses is known and said.", "cluster")
+    plan |= {"objective_s": 900.0, "scenario": f"scenarios/test_data_loss.py::{name}"}
+    lost = [{"identity": "PersistentVolumeClaim cortex-system/data-postgres-0", "why": "its data is in no repository"},
+            {"identity": "Secret cortex-chat/made-by-hand", "why": "put in by kubectl"},
+            {"identity": f"ConfigMap cortex-dev/{NASTY[:200]}", "why": "put in by kubectl"}]  # fmt: skip
+    s.say(3.0, "observed", "loss", reading="loss", value=lost)
+    _cluster_lost(s, back=inventory())
+    found = s.judged(70.5, recovered_within(timedelta(minutes=15)), everything_came_back(at_least=120))
+    figures = {"acknowledged_writes": 412.0, "lost_writes": 37.0, "oldest_lost_age_s": 12.4}
+    found.append(Finding("Git alone brings back no data", Verdict.HELD, "every acknowledged write lost",
+                         "37 of 412 acknowledged writes lost", (), figures))  # fmt: skip
+    s.record(70.5, found[-1:])
+    return s.stored(plan, found)
+
+
 def many(count: int) -> DrillReport:
     """A drill with `count` events, most of them changes with long texts."""
     drill = cluster_loss()
@@ -343,6 +411,12 @@ def bad_run() -> RunReport:
     return build_run(facts(), [self_heal(), cluster_loss(), refuted(), inconclusive(), twin()], preparation())
 
 
+def whole_run() -> RunReport:
+    """One drill of every kind."""
+    drills = [self_heal(), cluster_loss(), node_loss(), data_loss(), refuted(), inconclusive(), twin()]
+    return build_run(facts(), drills, preparation())
+
+
 def console_lines() -> str:
     lines: list[str] = []
     for drill in (self_heal(), cluster_loss(), inconclusive()):
@@ -358,16 +432,32 @@ def goldens() -> dict[str, str]:
             "summary-bad.md": markdown.render(bad_run())}  # fmt: skip
 
 
+def store(root: Path, drills: Sequence[DrillReport], run_facts: Mapping[str, Any] | None = None) -> Path:
+    """The drills as a run folder below `root`, as a session writes it, without its reports."""
+    known = {k: v for k, v in (run_facts or facts()).items() if k not in ("schema", "run_id")}
+    folder = RunFolder(root, "4f1c09aa", BEGUN)
+    folder.write_run(known)
+    runs = folder.drill("run")
+    for event in preparation():
+        runs.append(event)
+    runs.close()
+    for report in drills:
+        made = folder.drill(report.name)
+        made.save_plan(report.plan)
+        for event in report.history:
+            made.append(event)
+        made.save_findings(report.verdict.value, report.findings, {"name": report.name})
+        made.close()
+    return folder.path
+
+
 def main(arguments: Sequence[str]) -> None:
     if arguments[:1] == ["golden"]:
         GOLDEN.mkdir(exist_ok=True)
         for name, text in goldens().items():
             (GOLDEN / name).write_text(text, encoding="utf-8")
     else:
-        run = build_run(facts(), [many(int(arguments[2]))]) if len(arguments) > 2 else bad_run()
-        if arguments[0] == "good":
-            run = good_run()
-        Path(arguments[1]).write_text(html.render(run), encoding="utf-8")
+        write_reports(store(Path(arguments[1]), whole_run().drills))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from report_sample import bad_run, cluster_loss, facts, good_run, inconclusive, 
 
 from harness.core.timeline import Event, History
 from harness.core.verdict import Verdict
-from harness.report import html, junit, markdown, table
+from harness.report import html, junit, markdown, openmetrics, table
 from harness.report.console import Console
 from harness.report.model import build_drill, build_run
 
@@ -98,19 +98,20 @@ def test_a_drill_without_a_timing_profile_takes_that_of_the_run() -> None:
 
 
 KINDS = ["fault.injected", "fault.confirmed", "until.begun", "until.ended", "require.ended", "probe.changed",
-         "heartbeat", "phase.begun", "phase.ended", "observed", "finding", "gap", "twin.story", "drill.begun",
-         "other"]  # fmt: skip
+         "hold.begun", "hold.ended", "heal.ended", "heal.failed", "judging", "heartbeat", "phase.begun", "phase.ended",
+         "observed", "finding", "gap", "twin.story", "drill.begun", "other"]  # fmt: skip
 FIELDS = ["state", "accepted_us", "sent_us", "met_us", "not_before_us", "detail", "begun_seq", "begun_us", "value",
-          "done", "reading", "total", "within_s", "left_s", "figures", "evidence", "start_us", "end_us",
-          "text"]  # fmt: skip
+          "done", "touches", "checks", "lasting_s", "waited_s", "reading", "total", "within_s", "left_s", "figures",
+          "evidence", "start_us", "end_us", "text"]  # fmt: skip
 NESTED = st.dictionaries(st.text(max_size=3), st.integers(0, 10**8), max_size=2)
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(10**9), 10**9),
     st.text(max_size=8),
-    st.sampled_from(("MET", "inventory")),
-    st.dictionaries(st.sampled_from(("applications", "answers", "a")), NESTED, max_size=2),
+    st.sampled_from(("MET", "inventory", "census", "loss")),
+    st.lists(st.sampled_from(("Node a", "Node *", "x")), max_size=2),
+    st.dictionaries(st.sampled_from(("applications", "answers", "nodes", "a")), NESTED, max_size=2),
 )
 DATA = st.dictionaries(st.sampled_from(FIELDS), VALUES)
 EVENTS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(-(10**6), 10**8), DATA), max_size=12)
@@ -127,7 +128,13 @@ def test_any_stored_run_can_be_rendered(made: list[tuple[str, int, dict[str, Any
     drill = build_drill({"name": "x"}, History(events), findings)
     run = build_run({"run_id": "r"}, [drill], History(events))
     console = Console()
-    for text in (html.render(run), table.render(run), markdown.render(run)):
+    for text in (
+        html.suite(run),
+        html.page(run, drill),
+        table.render(run),
+        markdown.render(run),
+        openmetrics.render(run),
+    ):
         assert drill.verdict.value in text
     assert dict(junit.properties(drill))["drill.verdict"] == drill.verdict.value
     for event in events:

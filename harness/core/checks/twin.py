@@ -28,7 +28,7 @@ def sabotage_caught(story: Sequence[Finding], *, expect: str, naming: str = "") 
     refuted = [f for f in story if f.verdict is Verdict.REFUTED and f.claim.startswith(expect)]
     named = [f for f in refuted if naming in f.actual]
     if named:
-        return Finding(claim, Verdict.HELD, expected, named[0].actual)
+        return Finding(claim, Verdict.HELD, expected, named[0].actual, named[0].evidence)
     return Finding(claim, Verdict.REFUTED, expected, told)
 
 
