@@ -19,6 +19,7 @@ from harness.cluster import clean, host, provision
 from harness.cluster.clusters import Clusters, ClusterSpec, Network
 from harness.cluster.docker import Docker
 from harness.cluster.images import ImageSet, ImageSource, cache_folder, prepare
+from harness.core.checks.again import RAN, RECORDED
 from harness.core.clock import Clock, SystemClock
 from harness.core.errors import ConfigError, DrillFailed, HarnessError
 from harness.core.faults import BlastRadius
@@ -255,7 +256,7 @@ class Session:
             if drill.verdict is None:
                 self._judge_what_there_is(drill)
             blame = Verdict.REFUTED if isinstance(error, DrillFailed) else Verdict.INCONCLUSIVE
-            self._find(drill, "the drill ran to its end", blame, "a conclusion", _first_line(error))
+            self._find(drill, RAN, blame, "a conclusion", _first_line(error))
             drill.verdict = (
                 Verdict.REFUTED
                 if any(f.verdict is Verdict.REFUTED for f in drill.findings) and isinstance(error, DrillFailed)
@@ -294,7 +295,7 @@ class Session:
 
     def _save(self, drill: Drill, folder: DrillFolder) -> None:
         if folder.trouble:  # whatever was judged: it cannot be shown, and a full disk harms a cluster as well
-            self._find(drill, "everything was recorded", Verdict.INCONCLUSIVE, "every event on disk", folder.trouble)
+            self._find(drill, RECORDED, Verdict.INCONCLUSIVE, "every event on disk", folder.trouble)
             drill.verdict = Verdict.INCONCLUSIVE
             self._lost[drill.name] = f"{folder.trouble}; make room, and run it again"
         verdict = self.verdicts[drill.name] = drill.verdict or Verdict.INCONCLUSIVE

@@ -19,6 +19,7 @@ from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict, join
 
 RAN = "the drill ran to its end"
+RECORDED = "everything was recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def judge_again(history: History, known: Mapping[str, Factory]) -> Judgement:
     twin, settled = _as_twin(past, history, story)
     own = {f.claim for f in (*story, *twin)} | {str(e.data.get("expect")) for e in history.of("sabotage.begun")}
     findings = (*twin, *_carried(history, judging, len(specs), own), *_unfinished(history))
-    lost = any(f.claim == RAN and f.verdict is Verdict.INCONCLUSIVE for f in findings)
+    lost = any(f.claim in (RAN, RECORDED) and f.verdict is Verdict.INCONCLUSIVE for f in findings)
     return Judgement(findings, Verdict.INCONCLUSIVE if lost or not settled else join(f.verdict for f in findings))
 
 

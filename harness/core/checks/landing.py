@@ -57,10 +57,10 @@ def waits_ended_met() -> Check:
 
     def judge(history: History) -> Finding:
         ended = history.of("until.ended")
-        if not ended and not history.of("until.begun") and not history.of("hold.ended"):
-            return Finding(claim, Verdict.INCONCLUSIVE, "at least one wait", "nothing was waited for")
         if (unanswered := _unanswered(history)) is not None:
             return unanswered
+        if not ended and not history.of("hold.ended"):
+            return Finding(claim, Verdict.INCONCLUSIVE, "at least one wait", "nothing was waited for")
         failed = [e for e in ended if e.data["state"] != "MET"]
         if failed and _unseen(history, failed[0]):
             why = f"{failed[0].data['actual']}, which no fault of this drill explains"
