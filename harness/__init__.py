@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from harness.gitops.edit import Edit
     from harness.gitops.platform import Engine, Platform
     from harness.probes.calm import at_rest, left_alone, out_of_sync, undisturbed
-    from harness.probes.engine import engine_ready, git_missed, statuses, syncing, work_done
+    from harness.probes.engine import engine_ready, git_missed, just_compared, statuses, syncing, work_done
     from harness.probes.git import arrived, poll_bound, pruned, refused, seen, syncs, versions
     from harness.probes.inventory import inventory
     from harness.probes.ledger import Ledger
@@ -163,6 +163,7 @@ __all__ = [
     "immutable_change",
     "invalid_manifest",
     "inventory",
+    "just_compared",
     "left_alone",
     "live_was_left_alone",
     "loss_list",
@@ -269,7 +270,7 @@ _HOMES = {
     "harness.gitops.edit": ("Edit",),
     "harness.gitops.platform": ("Engine", "Platform"),
     "harness.probes.calm": ("at_rest", "left_alone", "out_of_sync", "undisturbed"),
-    "harness.probes.engine": ("engine_ready", "git_missed", "statuses", "syncing", "work_done"),
+    "harness.probes.engine": ("engine_ready", "git_missed", "just_compared", "statuses", "syncing", "work_done"),
     "harness.probes.git": ("arrived", "poll_bound", "pruned", "refused", "seen", "syncs", "versions"),
     "harness.probes.inventory": ("inventory",),
     "harness.probes.ledger": ("Ledger",),
