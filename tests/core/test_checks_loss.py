@@ -50,13 +50,15 @@ class TestDataLossWithin:
         finding = data_loss_within()(told(rows(1, 2), copied(3), rows(4, 5, first=3), fault(6), read([1, 2])))
         assert finding.verdict is HELD
         assert finding.claim == "data loss within the age of the copy"
-        assert finding.actual == "2 of 4 acknowledged writes lost, the oldest 2.0 s old at the loss"
+        lost = "2 of 4 acknowledged writes lost, the oldest 2.0 s old at the loss"
+        assert finding.actual == f"{lost}; the copy was 3.0 s old"
         assert finding.figures == {
             "acknowledged_writes": 4.0,
             "lost_writes": 2.0,
             "oldest_lost_age_s": pytest.approx(1.99),
+            "copy_age_s": 3.0,
         }
-        assert finding.evidence == (3, 4)
+        assert finding.evidence == (3, 1, 4)
 
     def test_what_came_before_the_copy_may_not(self) -> None:
         finding = data_loss_within()(told(rows(1, 2), copied(3), fault(6), read([1, 1])))

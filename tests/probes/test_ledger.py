@@ -131,10 +131,10 @@ def test_the_writer_stops_with_its_block_and_leaves_nothing_untold() -> None:
 def test_a_writer_that_breaks_down_says_so() -> None:
     shop = Workload(SystemClock(), refuses=ValueError("a bug"))
     ledger = Ledger(shop, "shop/db")  # type: ignore[arg-type]
-    with pytest.raises(HarnessError, match=r"ledger\(shop/db\) broke down: ValueError\('a bug'\)"):
-        with ledger.writing(every=MILLISECOND):
-            ended = until(ledger.acknowledged(at_least=1), within=10 * SECOND, clock=shop.clock)
-            assert ended.last.state is State.BROKEN
+    told = r"ledger\(shop/db\) broke down: ValueError\('a bug'\)"
+    with pytest.raises(HarnessError, match=told), ledger.writing(every=MILLISECOND):
+        ended = until(ledger.acknowledged(at_least=1), within=10 * SECOND, clock=shop.clock)
+        assert ended.last.state is State.BROKEN
 
 
 def test_the_error_of_the_story_is_not_hidden_by_the_writer() -> None:

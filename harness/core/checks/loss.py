@@ -44,7 +44,7 @@ def data_loss_within(limit: timedelta | None = None) -> Check:
             return Finding(label, Verdict.INCONCLUSIVE, expected, problem)
         assert fault is not None
         told = [_within(history, book, fault, limit) for book in books]
-        return _joined(label, expected, fault, books, told)
+        return _joined(history, label, expected, books, told)
 
     return Check(label, judge)
 
@@ -71,7 +71,7 @@ def git_brings_back_no_data() -> Check:
                 told.append((Verdict.REFUTED, f"{there} of {len(book.rows)} are there, though nothing restored them"))
             else:
                 told.append((Verdict.HELD, ""))
-        return _joined(label, expected, fault, books, told)
+        return _joined(history, label, expected, books, told)
 
     return Check(label, judge)
 
@@ -189,9 +189,10 @@ def _limit(limit: timedelta | None) -> str:
 
 
 def _joined(
-    label: str, expected: str, fault: Event, books: Sequence[_Book], told: Sequence[tuple[Verdict, str]]
+    history: History, label: str, expected: str, books: Sequence[_Book], told: Sequence[tuple[Verdict, str]]
 ) -> Finding:
     """One finding for all canaries: the worst verdict, with what was lost in words and figures."""
+    fault = history.of("fault.injected")[0]
     order = (Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.HELD)
     verdict = min((said for said, _ in told), key=order.index)
     rows, lost = [row for b in books for row in b.rows], [row for b in books for row in b.lost]
@@ -200,8 +201,12 @@ def _joined(
     measured = f"{len(lost)} of {len(rows)} acknowledged writes lost"
     if lost:
         measured += f", the oldest {duration(timedelta(seconds=oldest))} old at the loss"
+    copies = [copy for book in books if (copy := _copy(history, book, fault))]
+    if copies:
+        figures["copy_age_s"] = max((fault.data["accepted_us"] - copy.data["begun_us"]) / 1e6 for copy in copies)
+        measured += f"; the copy was {duration(timedelta(seconds=figures['copy_age_s']))} old"
     reasons = [f"{book.target}: {why}" for book, (_, why) in zip(books, told, strict=True) if why]
-    evidence = (fault.seq, *(b.reading.seq for b in books if b.reading))
+    evidence = (fault.seq, *(copy.seq for copy in copies), *(b.reading.seq for b in books if b.reading))
     return Finding(label, verdict, expected, "; ".join([*reasons, measured]), evidence, figures)
 
 
