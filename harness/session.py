@@ -155,6 +155,7 @@ class Session:
                 on_event=self._note("repository"),
             )
             self._at_close(self.folder.forget, "repo")
+            self._at_close(self.folder.forget, "copies")  # of volumes: what is in them is nobody's business afterwards
             self._at_close(repo.close)
             plan = read_plan(repo)
         with journal.phase("machine"):
