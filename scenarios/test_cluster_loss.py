@@ -32,7 +32,7 @@ KEY, NOTES = "Secret cortex-chat/key-made-by-hand", "ConfigMap cortex-dev/notes-
 def test_cluster_is_rebuilt_from_git_alone(drill: Drill, platform: Platform) -> None:
     """A new cluster, given only Git, runs everything the lost one ran, within fifteen minutes."""
     drill.require(converged(platform), answers(platform, FRONT_DOOR))
-    drill.observe(inventory(platform))
+    drill.observe(inventory(platform), loss_list(platform))
 
     drill.inject(DestroyCluster(platform))
     drill.rebuild(platform)
