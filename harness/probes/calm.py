@@ -93,8 +93,10 @@ class _Undisturbed:
         for seen in _after(states, self._first):
             if seen.deleted:
                 return Observation(State.BROKEN, self.subject, expected, "it was deleted", seen.received_ns)
-            if _under_way(seen.object) or _started(seen.object) != _started(self._first.object):
-                told = f"a sync began at {_started(seen.object) or 'this moment'}"
+            started = _started(seen.object)
+            if _under_way(seen.object) or started != _started(self._first.object):
+                known = started and started != _started(self._first.object)
+                told = f"a sync began at {started}" if known else "a sync was asked for"
                 return Observation(State.BROKEN, self.subject, expected, told, seen.received_ns)
         last = _started(self._first.object)
         return Observation(State.MET, self.subject, expected, f"the last sync is that of {last}", now)

@@ -147,16 +147,21 @@ class TestUndisturbed:
         assert probe.signal is stage.view.signal
 
     @pytest.mark.parametrize(
-        "later", [app(2, started="10:05:00"), app(2, phase="Running"), app(2, requested=True)],
+        ("later", "told"),
+        [
+            (app(2, started="10:05:00"), "a sync began at 10:05:00"),
+            (app(2, started="10:05:00", phase="Running"), "a sync began at 10:05:00"),
+            (app(2, requested=True), "a sync was asked for"),
+        ],
         ids=["ended", "running", "requested"],
-    )  # fmt: skip
-    def test_a_sync_is_broken_also_after_its_end(self, stage: Stage, later: Object) -> None:
+    )
+    def test_a_sync_is_broken_also_after_its_end(self, stage: Stage, later: Object, told: str) -> None:
         stage.view.event(app(1))
         probe = undisturbed(stage, "shop")  # type: ignore[arg-type]
         probe.observe()
         stage.view.event(later)
         stage.view.event(app(3))
-        assert probe.observe().state is State.BROKEN
+        assert (probe.observe().state, probe.observe().actual) == (State.BROKEN, told)
 
     def test_one_that_syncs_when_first_asked_is_pending_until_it_rests(self, stage: Stage) -> None:
         probe = undisturbed(stage, "shop")  # type: ignore[arg-type]
