@@ -35,6 +35,10 @@ def properties(report: DrillReport) -> list[tuple[str, str]]:
             ("drill.objects_after", str(report.inventory[1])),
             ("drill.objects_missing", str(len(report.missing))),
         ]
+    if report.written is not None:
+        found += [("drill.acknowledged_writes", str(report.written.acknowledged)),
+                  ("drill.lost_writes", str(report.written.lost)),
+                  ("drill.lost_oldest_age_s", _seconds(report.written.oldest))]  # fmt: skip
     if report.path.steps:
         found.append(("drill.slowest_path", clean(report.path.slowest)))
     found += [(f"drill.phase.{clean(s.name, 60)}_s", _seconds(s.length)) for s in report.phases]

@@ -26,7 +26,8 @@ def render(run: RunReport) -> str:
     parts += [_why(d) for d in run.drills if d.reasons]
     paths = [f"- {_text(d.title)}: slowest path {_text(d.path.slowest)} of {duration(d.path.length)} (profile "
              f"{_text(d.profile)})" for d in run.stories if len(d.path.steps) > 1]  # fmt: skip
-    parts += ["\n".join(paths)] if paths else []
+    lost = [f"- {_text(d.title)}: lost {_text(' and '.join(d.lost))}" for d in run.stories if d.lost]
+    parts += ["\n".join(lines) for lines in (lost, paths) if lines]
     command = clean(run.facts.get("command_line", ""), 1000)
     parts += [f"Repeat it:\n\n    {command}"] if command else []
     return "\n\n".join(part for part in parts if part) + "\n"

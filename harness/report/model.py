@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from harness.core.checks import interval
-from harness.core.text import parse_duration
+from harness.core.text import duration, parse_duration
 from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict, join
 from harness.report import anatomy
@@ -123,7 +123,8 @@ class DrillReport:
         """What was lost, in a few words each; empty where nothing was, or where it was not looked at."""
         told = []
         if self.written is not None and self.written.lost:
-            told.append(f"{self.written.lost} of {self.written.acknowledged} writes")
+            oldest = f", the oldest {duration(self.written.oldest)} old" if self.written.oldest else ""
+            told.append(f"{self.written.lost} of {self.written.acknowledged} writes{oldest}")
         if self.missing:
             told.append(f"{len(self.missing)} {'object' if len(self.missing) == 1 else 'objects'}")
         return tuple(told)

@@ -27,6 +27,7 @@ def render(run: RunReport) -> str:
     if run.twins:
         parts.append(_TWINS)
     parts += [_why(d) for d in run.drills if d.reasons]
+    parts += [_lost(d) for d in run.stories if d.lost]
     parts += [_where(d) for d in run.stories if len(d.path.steps) > 1]
     return "\n\n".join(parts)
 
@@ -83,6 +84,10 @@ def _why(drill: DrillReport) -> str:
             clean(reason, 300), WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
         )
     return "\n".join(lines)
+
+
+def _lost(drill: DrillReport) -> str:
+    return f"{clean(drill.title, 60)}: lost {' and '.join(drill.lost)}"[:WIDTH]
 
 
 def _where(drill: DrillReport) -> str:

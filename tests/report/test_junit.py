@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from report_sample import cluster_loss, inconclusive, self_heal, twin
+from report_sample import cluster_loss, data_loss, inconclusive, self_heal, twin
 
 from harness.report.junit import properties
 
@@ -31,3 +31,10 @@ def test_what_was_not_measured_is_left_out() -> None:
 
 def test_a_twin_names_its_story() -> None:
     assert dict(properties(twin()))["drill.twin_of"] == "test_cluster_is_rebuilt_from_git_alone"
+
+
+def test_lost_writes_are_figures() -> None:
+    found = dict(properties(data_loss()))
+    assert (found["drill.lost_writes"], found["drill.acknowledged_writes"]) == ("37", "412")
+    assert found["drill.lost_oldest_age_s"] == "12.4"
+    assert "drill.lost_writes" not in dict(properties(cluster_loss()))

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import re
 
-from report_sample import bad_run, good_run
+from report_sample import bad_run, data_loss, facts, good_run
 
 from harness.report import markdown
+from harness.report.model import build_run
 
 
 def test_nothing_the_system_said_becomes_markup() -> None:
@@ -24,3 +25,8 @@ def test_it_says_how_to_repeat_it_and_where_the_time_went() -> None:
     text = markdown.render(good_run())
     assert "    pytest scenarios -p no:cacheprovider --no-header --timing fast --images build\n" in text
     assert "slowest path argocd -\\> cortex-system, 49.1 s of 1m03s (profile fast)" in text
+
+
+def test_it_says_what_was_lost() -> None:
+    text = markdown.render(build_run(facts(), [data_loss()]))
+    assert "- git\\_alone\\_brings\\_back\\_no\\_data: lost 37 of 412 writes, the oldest 12.4 s old\n" in text

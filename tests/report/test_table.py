@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from report_sample import bad_run, good_run, self_heal
+from report_sample import bad_run, data_loss, good_run, self_heal, twin
 
 from harness.report import table
 from harness.report.model import RunReport, build_run
@@ -29,3 +29,10 @@ def test_twins_are_marked_and_have_no_recovery_of_their_own() -> None:
 
 def test_an_empty_run_says_so() -> None:
     assert table.render(build_run({}, [])) == "no drill was run"
+
+
+def test_what_was_lost_is_said() -> None:
+    assert "git_alone_brings_back_no_data: lost 37 of 412 writes, the oldest 12.4 s old" in table.render(
+        build_run({}, [data_loss()])
+    )
+    assert ": lost" not in table.render(build_run({}, [self_heal(), twin()]))  # a twin is meant to lose
