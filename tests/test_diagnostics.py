@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ from harness.core.errors import ApiUnreachable, CommandFailed, CommandTimeout
 from harness.core.objects import Ref
 from harness.diagnostics import collect, redact
 from harness.diagnostics.known import address_secrets, secrets_in
+from harness.diagnostics.nodes import node_files
 from harness.diagnostics.texts import applications_text, events_text, pods_to_read
 from harness.gitops.diagnosis import WAVE
 from tests.stage import Stage
@@ -105,6 +108,7 @@ class Sick(Stage):
         self.cluster = SimpleNamespace(api=self.api)
         self.view.event({**self.api.objects[0]})
         self.view.all = self.view.store.all  # type: ignore[attr-defined]
+        self.view.get = self.view.store.get  # type: ignore[attr-defined]
 
     def log(self, *args: str) -> str:
         if "git" in self.away:
@@ -128,6 +132,15 @@ class Sick(Stage):
         return f"{container} said token=canary1234 and {CANARY}"
 
 
+def kept(sick: Sick, folder: Path) -> list[str]:
+    """What could not be; a node has the log of its kubelet, and of a Pod where those are asked for."""
+
+    def read(node: str, *, pods: bool) -> list[tuple[str, str]]:
+        return [("kubelet.log", f"token: {CANARY}"), *([("pod-n-p-c-0.log", CANARY)] if pods else [])]
+
+    return collect(sick, folder, read=read)  # type: ignore[arg-type]
+
+
 def files(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir()}
 
@@ -139,14 +152,16 @@ def everything(folder: Path) -> str:
 LISTS = {"pods.json", "events.json", "nodes.json", "applications.json", "replicasets.json", "namespaces.json",
          "claims.json"}  # fmt: skip
 SAID = {"applications.txt", "events.txt", "log-n-p-c.txt", "log-n-p-c-previous.txt"}
-LOGS = {"node-server-0.log", "node-agent-0.log"}
+INSIDE = {"node-server-0-kubelet.log", "node-agent-0-kubelet.log"}
+LOGS = {"node-server-0.log", "node-agent-0.log", *INSIDE}
+PODS = {"node-server-0-pod-n-p-c-0.log", "node-agent-0-pod-n-p-c-0.log"}
 DOCKER = {"docker.json", "k3d.json"}
 GIT = {"git-log.txt"}
 LAST_SEEN = {f"last-seen-{name}" for name in LISTS - {"events.json"} | {"applications.txt"}}
 
 
 def test_everything_is_kept_covered_and_without_ballast(tmp_path: Path) -> None:
-    assert collect(Sick(), tmp_path / "a" / "b") == []  # type: ignore[arg-type]
+    assert kept(Sick(), tmp_path / "a" / "b") == []
     assert files(tmp_path / "a" / "b") == GIT | LOGS | DOCKER | LISTS | SAID
     assert (tmp_path / "a/b/node-agent-0.log").read_text() == "id-agent-0 said token=[redacted] and [redacted]"
     (pod,) = json.loads((tmp_path / "a/b/pods.json").read_text())
@@ -158,7 +173,7 @@ def test_everything_is_kept_covered_and_without_ballast(tmp_path: Path) -> None:
 
 
 def test_what_a_secret_holds_is_covered_wherever_it_turns_up(tmp_path: Path) -> None:
-    collect(Sick(), tmp_path)  # type: ignore[arg-type]
+    kept(Sick(), tmp_path)
     text = everything(tmp_path)
     assert "said" in text
     for hidden in (CANARY, base64.b64encode(CANARY.encode()).decode().rstrip("="), "pw-of-git", "canary1234", JWT):
@@ -169,7 +184,7 @@ def test_what_is_secret_in_git_is_covered_without_an_api(tmp_path: Path) -> None
     sick = Sick("api")
     sick.wanted = (SimpleNamespace(ref=None, path="x", manifest=SECRET),)
     sick.wanted[0].ref = Ref("", "Secret", "n", "s")
-    collect(sick, tmp_path)  # type: ignore[arg-type]
+    kept(sick, tmp_path)
     assert "node-agent-0.log" in files(tmp_path)
     assert CANARY not in everything(tmp_path)
 
@@ -181,15 +196,16 @@ def test_what_is_secret_in_git_is_covered_without_an_api(tmp_path: Path) -> None
         ("docker", GIT | LISTS | SAID | {"k3d.json"},
          "docker.json could not be collected: `docker ps` ended with 1:", 2),
         ("hung", GIT | LISTS | SAID, "docker.json could not be collected: `docker ps` did not end within 1 s:", 1),
-        ("id-agent-0", GIT | DOCKER | LISTS | SAID | {"node-server-0.log"},
+        ("id-agent-0", GIT | DOCKER | LISTS | SAID | INSIDE | {"node-server-0.log"},
          "node-agent-0.log could not be collected: RuntimeError()", 1),
-        ("api", GIT | LOGS | DOCKER | LAST_SEEN, "what the API says could not be collected: connection refused", 1),
+        ("api", GIT | LOGS | PODS | DOCKER | LAST_SEEN,
+         "what the API says could not be collected: connection refused", 1),
     ],
 )  # fmt: skip
 def test_one_source_that_fails_does_not_cost_the_others(
     tmp_path: Path, away: str, left: set[str], said: str, lines: int
 ) -> None:
-    problems = collect(Sick(away), tmp_path)  # type: ignore[arg-type]
+    problems = kept(Sick(away), tmp_path)
     assert files(tmp_path) == left
     assert problems[0].startswith(said)
     assert all("\n" not in problem for problem in problems)
@@ -198,13 +214,13 @@ def test_one_source_that_fails_does_not_cost_the_others(
 
 
 def test_without_a_cluster_there_is_still_the_repository_and_what_stands_in_docker(tmp_path: Path) -> None:
-    assert collect(Sick(alive=False), tmp_path) == []  # type: ignore[arg-type]
+    assert kept(Sick(alive=False), tmp_path) == []
     assert files(tmp_path) >= GIT | LOGS | DOCKER
 
 
 def test_a_folder_that_cannot_be_made_is_a_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    (problem,) = collect(Sick(), tmp_path / "file")  # type: ignore[arg-type]
+    (problem,) = kept(Sick(), tmp_path / "file")
     assert problem.startswith("the folder could not be collected:")
 
 
@@ -235,20 +251,22 @@ def test_applications_read_as_trees() -> None:
         "operationState": {"phase": "Running", "retryCount": 2, "startedAt": "t2", "message": "again",
                            "syncResult": {"resources": [{"kind": "Service", "namespace": "shop", "name": "front",
                                                          "status": "SyncFailed", "message": "is invalid"}]}},
-        "resources": [{"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "api", "status": "Synced",
-                       "health": {"status": "Degraded", "message": "no image"}}],
+        "resources": [{"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "api", "status": "Synced"}],
     }}  # fmt: skip
     wave = {"metadata": {"annotations": {WAVE: "-1"}}}
     front = SimpleNamespace(ref=Ref("", "Service", "shop", "front"), manifest=wave)
-    assert applications_text([app], [front]) == (  # type: ignore[list-item]
+    known = {"api": "0 of 1"}
+    told = applications_text([app], [front], lambda ref: known.get(ref.name, "is missing"))  # type: ignore[list-item]
+    assert told == (
         "Application shop: OutOfSync, Degraded at cafe\n"
         "  is being deleted, held by ['f']\n"
         "  SyncError since t1: failed\n"
         "  last sync Running, 2 retries, t2 to now: again\n"
-        "  wave -1  not applied, -  Service shop/front; is invalid\n"
-        "  wave 0  Synced, Degraded, no image  Deployment shop/api\n"
+        "  wave -1  not applied  Service shop/front is missing; is invalid\n"
+        "  wave 0  Synced  Deployment shop/api 0 of 1\n"
     )
-    assert applications_text([{"metadata": {"name": "new"}}], []).startswith("Application new: None, None at no rev")
+    young = applications_text([{"metadata": {"name": "new"}}], [], str)
+    assert young == "Application new: None, None at no revision\n"
 
 
 def test_events_read_as_lines_in_order() -> None:
@@ -272,3 +290,24 @@ def test_whose_logs_are_kept() -> None:
     found = [(p["metadata"]["name"], previous) for p, _, previous in pods_to_read(pods)]
     assert found == [("bad", False), ("bad", True), ("argocd-repo-server", False)]
     assert len(pods_to_read([pod("bad", ready=False)] * 99)) == 12
+
+
+def test_the_logs_inside_a_node_are_read_from_its_tar(tmp_path: Path) -> None:
+    long = "".join(f"line {n}\n" for n in range(5000))
+    members = {"kubelet.log": long, "pods/shop_api-x_uid-1/api/0.log": "said\n", "containers/x": "a link's target",
+               "pods/shop_api-x_uid-1/api/odd": "no log", "empty.log": "", "huge.log": "x" * 500_000}  # fmt: skip
+
+    def copy(container: str, path: str, target: Path) -> int:
+        assert (container, path) == ("server-0", "/var/log")
+        with tarfile.open(target, "w") as archive:
+            for name, text in members.items():
+                info = tarfile.TarInfo(f"./{name}")
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text.encode()))
+        return 1
+
+    found = dict(node_files("server-0", pods=True, copy=copy))
+    assert set(found) == {"kubelet.log", "huge.log", "pod-shop-api-x-api-0.log"}
+    assert found["kubelet.log"].splitlines()[0] == "line 3000"
+    assert len(found["huge.log"]) == 400_000
+    assert set(dict(node_files("server-0", pods=False, copy=copy))) == {"kubelet.log", "huge.log"}

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster import labels
+from harness.cluster.health import health
 from harness.core.clock import SECOND
 from harness.core.errors import CommandTimeout, ProvisionFailed
-from harness.core.objects import Kind, Object, dig
+from harness.core.objects import Kind, Object, Ref, dig
 from harness.core.redaction import Veil, redact
 from harness.diagnostics.known import address_secrets, secrets_in
+from harness.diagnostics.nodes import node_files
 from harness.diagnostics.texts import applications_text, events_text, pods_to_read
 from harness.effects.store import write_text
 from harness.gitops.argocd import APPLICATION
@@ -29,6 +31,7 @@ from harness.gitops.platform import Platform
 
 __all__ = ["collect", "learn", "redact"]
 
+NodeFiles = Callable[..., Iterable[tuple[str, str]]]
 _LOG_TAIL = 2000  # lines a node
 _POD_TAIL = 300  # lines a container
 _ANSWERS_WITHIN = 2 * SECOND
@@ -45,18 +48,18 @@ _LISTED = (
 _UNTOLD = ("Env", "Cmd", "Args", "Entrypoint")  # of a container: the cluster's token is among them
 
 
-def collect(platform: Platform, folder: Path, veil: Veil | None = None) -> list[str]:
+def collect(platform: Platform, folder: Path, veil: Veil | None = None, *, read: NodeFiles = node_files) -> list[str]:
     """Write what can be had into `folder`; one line for each thing that could not be had. Raises nothing.
 
     What `veil` knows to be secret is covered, and so is what is in the Secrets of Git and of the cluster now.
     """
-    found = _Collection(platform, folder, veil or Veil())
+    found = _Collection(platform, folder, veil or Veil(), read)
     found.attempt("the folder", lambda: folder.mkdir(parents=True, exist_ok=True))
     if found.problems:
         return found.problems
     answering = found.asked()  # first of all: what the cluster's Secrets hold must be known before anything is written
     found.save("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))
-    found.docker()
+    found.docker(answering=answering)
     found.attempt("what the API holds", found.api if answering else found.last_seen)
     return found.problems
 
@@ -77,6 +80,7 @@ class _Collection:
     platform: Platform
     folder: Path
     veil: Veil
+    read: NodeFiles = node_files
     problems: list[str] = field(default_factory=list)
 
     def attempt(self, name: str, action: Callable[[], object]) -> bool:
@@ -121,8 +125,11 @@ class _Collection:
 
     # -- Docker and k3d, with or without an API
 
-    def docker(self) -> None:
-        """Every container, network and volume of ours, and what the nodes said, running or not."""
+    def docker(self, *, answering: bool) -> None:
+        """Every container, network and volume of ours, and what the nodes said, running or not.
+
+        Without an API, what Pods have said is read from their nodes.
+        """
         engine, name = self.platform.clusters.docker, self.platform.name
         ours = f"{labels.RUN}={self.platform.clusters.run_id}"
 
@@ -136,6 +143,11 @@ class _Collection:
             for container in engine.containers(f"{labels.K3D_CLUSTER}={name}"):
                 if not self.save(f"node-{container.name}.log", partial(engine.logs, container.id, tail=_LOG_TAIL)):
                     return
+                self.attempt(f"log files of {container.name}", partial(files, container.name))
+
+        def files(node: str) -> None:
+            for file, text in self.read(node, pods=not answering):
+                self.save(f"node-{node}-{file}", partial(str, text))
 
         if self.save_data("docker.json", state) and self.attempt("node logs", logs):
             k3d = self.platform.clusters.k3d
@@ -173,9 +185,17 @@ class _Collection:
 
     def _texts(self, applications: Iterable[Object], events: Iterable[Object], before: str) -> None:
         known = tuple(applications)
-        self.save(f"{before}applications.txt", lambda: applications_text(known, self.platform.desired()))
+        self.save(f"{before}applications.txt", lambda: applications_text(known, self.platform.desired(), self._health))
         if told := tuple(events):
             self.save("events.txt", lambda: events_text(told))
+
+    def _health(self, ref: Ref) -> str:
+        """What an object's own status said last."""
+        try:
+            seen = self.platform.view.get(ref)
+        except ProvisionFailed:
+            return "not seen"
+        return health(seen.object).text if seen else "is missing"
 
 
 def _seen(view: Any, kind: Kind) -> list[Object]:

@@ -5,7 +5,7 @@ Here belong pure functions from what the API says to text. Collecting is `harnes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from harness.core.objects import Object, Ref, dig
 from harness.gitops.argocd import APPLICATION
@@ -15,18 +15,23 @@ from harness.gitops.render import DesiredObject
 _MOST_LOGS = 12  # containers that are read
 
 
-def applications_text(applications: Iterable[Object], desired: Iterable[DesiredObject]) -> str:
-    """Each Application: where it is, its conditions, its last operation, and its resources by wave."""
+def applications_text(
+    applications: Iterable[Object], desired: Iterable[DesiredObject], health: Callable[[Ref], str]
+) -> str:
+    """Each Application: where it is, its conditions, its last operation, and its resources by wave.
+
+    `health` says what is known of an object: Argo CD does not keep that in the Application (since 3.0).
+    """
     waves = {obj.ref: wave_of(obj.manifest) for obj in desired}
     ordered = sorted(applications, key=lambda app: str(dig(app, "metadata", "name")))
-    return "\n".join("\n".join(_application(app, waves)) for app in ordered) + "\n"
+    return "\n".join("\n".join(_application(app, waves, health)) for app in ordered) + "\n"
 
 
-def _application(app: Object, waves: dict[Ref, int]) -> Iterator[str]:
-    sync, health = dig(app, "status", "sync", default={}), dig(app, "status", "health", default={})
+def _application(app: Object, waves: dict[Ref, int], health: Callable[[Ref], str]) -> Iterator[str]:
+    sync, overall = dig(app, "status", "sync", default={}), dig(app, "status", "health", "status")
     revision = sync.get("revision") or ", ".join(sync.get("revisions") or []) or "no revision"
     name = dig(app, "metadata", "name")
-    yield f"{APPLICATION.kind} {name}: {sync.get('status')}, {health.get('status')} at {revision}"
+    yield f"{APPLICATION.kind} {name}: {sync.get('status')}, {overall} at {revision}"
     if dig(app, "metadata", "deletionTimestamp"):
         yield f"  is being deleted, held by {dig(app, 'metadata', 'finalizers', default=[])}"
     for condition in dig(app, "status", "conditions", default=[]):
@@ -40,11 +45,9 @@ def _application(app: Object, waves: dict[Ref, int]) -> Iterator[str]:
               if r.get("status") == "SyncFailed"}  # fmt: skip
     resources = {_ref(r): r for r in dig(app, "status", "resources", default=[])}
     for ref in sorted({*failed, *resources}, key=lambda ref: (waves.get(ref, 0), ref)):
-        found = resources.get(ref, {})
-        said = f", {dig(found, 'health', 'message')}" if dig(found, "health", "message") else ""
         why = f"; {failed[ref]}" if ref in failed else ""
-        yield (f"  wave {waves.get(ref, 0)}  {found.get('status', 'not applied')}, "
-               f"{dig(found, 'health', 'status', default='-')}{said}  {ref}{why}")  # fmt: skip
+        status = resources.get(ref, {}).get("status", "not applied")
+        yield f"  wave {waves.get(ref, 0)}  {status}  {ref} {health(ref)}{why}"
 
 
 def _ref(resource: Object) -> Ref:
