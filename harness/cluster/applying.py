@@ -78,7 +78,10 @@ def _apply(api: KubeApi, obj: Object, namespace: str | None, manager: str, patie
             kind = _NotServedYet if error.status == 404 and patient else ApiRefused
             raise kind(error.status, error.reason, f"{ref_of(obj)}: {error.message}") from error
 
-    return retrying(once, on=(_NotServedYet,), within=SERVED_WITHIN, clock=api.clock)
+    def report(number: int, error: BaseException | None) -> None:
+        api.on_retry(f"apply, attempt {number}: {error}")
+
+    return retrying(once, on=(_NotServedYet,), within=SERVED_WITHIN, clock=api.clock, report=report)
 
 
 def _await_established(api: KubeApi, definitions: list[Object]) -> None:

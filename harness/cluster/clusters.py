@@ -292,6 +292,7 @@ class Clusters:
             report=lambda _, error: self._note(spec.name, f"no kubeconfig yet: {str(error)[-200:]}"),
         )  # fmt: skip
         api = self.connect(path, self.clock)
+        api.on_retry = lambda text: self._note(spec.name, text)
         return Cluster(spec.name, path, api, spec.network, self.docker, spec, self.run_id, uid="")
 
     def _await(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,6 +78,7 @@ class KubeApi:
     def __init__(self, kubeconfig: Path, clock: Clock, timeout: timedelta = 10 * SECOND) -> None:
         """`timeout` bounds every wait for bytes. Raises ConfigError for a kubeconfig that cannot be used."""
         self.kubeconfig, self.clock, self.timeout = kubeconfig, clock, timeout
+        self.on_retry: Callable[[str], object] = lambda _: None  # hears of every write that is tried again
         self._transport = Transport(kubeconfig, clock, timeout)
         self._kinds: tuple[Kind, ...] | None = None
         self._discovering = threading.Lock()
