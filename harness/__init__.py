@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from harness.faults.sabotage_data import CopiesCutShort, PutIntoGit, WritesReplayed
     from harness.faults.sabotage_engine import CutFromGit, ForgetRoots, HoldDown, RestartBystander
     from harness.faults.sabotage_git import SyncPolicy, Unwatched, empty_allowed, prune_off, sync_by_hand
-    from harness.faults.sabotage_nodes import KillBystander, PinToNode, ReplacePodOn
+    from harness.faults.sabotage_nodes import CordonNode, KillBystander, PinToNode, ReplacePodOn
     from harness.faults.sabotage_rollback import AutoSyncOff, CommitOnTop, DeletedByHand, LabelledByHand
     from harness.faults.self_heal import TurnOffSelfHeal
     from harness.faults.somebody import LabelWasApplied, SomebodyDeletes, SomebodyPutsBack
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from harness.probes.ledger import Ledger
     from harness.probes.loss import loss_list
     from harness.probes.node_facts import busiest_agent, first_agent, node_patience, node_pods, node_state, only_server
-    from harness.probes.nodes import api_answering, available_elsewhere, fresh, not_ready, ready_again
+    from harness.probes.nodes import api_answering, available_elsewhere, fresh, not_ready, ready_again, still_ready
     from harness.probes.rollout import apply_failed, pod_fails, synced
     from harness.probes.serving import answers
     from harness.probes.state import state
@@ -91,6 +91,7 @@ __all__ = [
     "CommitOnTop",
     "CommitUnserved",
     "CopiesCutShort",
+    "CordonNode",
     "CrashNode",
     "CreateByHand",
     "CutFromGit",
@@ -197,6 +198,7 @@ __all__ = [
     "state",
     "state_is_as_before",
     "statuses",
+    "still_ready",
     "sync_by_hand",
     "synced",
     "syncing",
@@ -237,15 +239,35 @@ _HOMES = {
         "waits_ended_met",
         "work_done_once",
     ),
-    "harness.core.clock": ("MILLISECOND", "MINUTE", "SECOND", "seconds"),
+    "harness.core.clock": (
+        "MILLISECOND",
+        "MINUTE",
+        "SECOND",
+        "seconds",
+    ),
     "harness.core.verdict": ("Verdict",),
     "harness.drill": ("Drill",),
-    "harness.faults.bad_commit": ("RevertCommit", "bad_image", "deletion", "immutable_change", "invalid_manifest"),
+    "harness.faults.bad_commit": (
+        "RevertCommit",
+        "bad_image",
+        "deletion",
+        "immutable_change",
+        "invalid_manifest",
+    ),
     "harness.faults.by_hand": ("by_hand",),
     "harness.faults.cluster": ("DestroyCluster",),
-    "harness.faults.engine": ("KillEngine", "LoseEngine"),
-    "harness.faults.git": ("PushCommit", "remove_everything"),
-    "harness.faults.git_server": ("CommitUnserved", "StopGitServer"),
+    "harness.faults.engine": (
+        "KillEngine",
+        "LoseEngine",
+    ),
+    "harness.faults.git": (
+        "PushCommit",
+        "remove_everything",
+    ),
+    "harness.faults.git_server": (
+        "CommitUnserved",
+        "StopGitServer",
+    ),
     "harness.faults.live_drift": (
         "AddLabel",
         "CreateByHand",
@@ -255,23 +277,82 @@ _HOMES = {
         "ScaleDeployment",
         "SwapImage",
     ),
-    "harness.faults.node": ("CrashNode", "FreezeNode", "LoseNode"),
+    "harness.faults.node": (
+        "CrashNode",
+        "FreezeNode",
+        "LoseNode",
+    ),
     "harness.faults.release": ("release",),
-    "harness.faults.sabotage": ("LoseManifest", "SelfHealOff"),
-    "harness.faults.sabotage_data": ("CopiesCutShort", "PutIntoGit", "WritesReplayed"),
-    "harness.faults.sabotage_engine": ("CutFromGit", "ForgetRoots", "HoldDown", "RestartBystander"),
-    "harness.faults.sabotage_git": ("SyncPolicy", "Unwatched", "empty_allowed", "prune_off", "sync_by_hand"),
-    "harness.faults.sabotage_nodes": ("KillBystander", "PinToNode", "ReplacePodOn"),
-    "harness.faults.sabotage_rollback": ("AutoSyncOff", "CommitOnTop", "DeletedByHand", "LabelledByHand"),
+    "harness.faults.sabotage": (
+        "LoseManifest",
+        "SelfHealOff",
+    ),
+    "harness.faults.sabotage_data": (
+        "CopiesCutShort",
+        "PutIntoGit",
+        "WritesReplayed",
+    ),
+    "harness.faults.sabotage_engine": (
+        "CutFromGit",
+        "ForgetRoots",
+        "HoldDown",
+        "RestartBystander",
+    ),
+    "harness.faults.sabotage_git": (
+        "SyncPolicy",
+        "Unwatched",
+        "empty_allowed",
+        "prune_off",
+        "sync_by_hand",
+    ),
+    "harness.faults.sabotage_nodes": (
+        "CordonNode",
+        "KillBystander",
+        "PinToNode",
+        "ReplacePodOn",
+    ),
+    "harness.faults.sabotage_rollback": (
+        "AutoSyncOff",
+        "CommitOnTop",
+        "DeletedByHand",
+        "LabelledByHand",
+    ),
     "harness.faults.self_heal": ("TurnOffSelfHeal",),
-    "harness.faults.somebody": ("LabelWasApplied", "SomebodyDeletes", "SomebodyPutsBack"),
+    "harness.faults.somebody": (
+        "LabelWasApplied",
+        "SomebodyDeletes",
+        "SomebodyPutsBack",
+    ),
     "harness.gitops.backoff": ("self_heal_waits",),
     "harness.gitops.backup": ("copy_volume",),
     "harness.gitops.edit": ("Edit",),
-    "harness.gitops.platform": ("Engine", "Platform"),
-    "harness.probes.calm": ("at_rest", "left_alone", "out_of_sync", "undisturbed"),
-    "harness.probes.engine": ("engine_ready", "git_missed", "just_compared", "statuses", "syncing", "work_done"),
-    "harness.probes.git": ("arrived", "poll_bound", "pruned", "refused", "seen", "syncs", "versions"),
+    "harness.gitops.platform": (
+        "Engine",
+        "Platform",
+    ),
+    "harness.probes.calm": (
+        "at_rest",
+        "left_alone",
+        "out_of_sync",
+        "undisturbed",
+    ),
+    "harness.probes.engine": (
+        "engine_ready",
+        "git_missed",
+        "just_compared",
+        "statuses",
+        "syncing",
+        "work_done",
+    ),
+    "harness.probes.git": (
+        "arrived",
+        "poll_bound",
+        "pruned",
+        "refused",
+        "seen",
+        "syncs",
+        "versions",
+    ),
     "harness.probes.inventory": ("inventory",),
     "harness.probes.ledger": ("Ledger",),
     "harness.probes.loss": ("loss_list",),
@@ -283,11 +364,26 @@ _HOMES = {
         "node_state",
         "only_server",
     ),
-    "harness.probes.nodes": ("api_answering", "available_elsewhere", "fresh", "not_ready", "ready_again"),
-    "harness.probes.rollout": ("apply_failed", "pod_fails", "synced"),
+    "harness.probes.nodes": (
+        "api_answering",
+        "available_elsewhere",
+        "fresh",
+        "not_ready",
+        "ready_again",
+        "still_ready",
+    ),
+    "harness.probes.rollout": (
+        "apply_failed",
+        "pod_fails",
+        "synced",
+    ),
     "harness.probes.serving": ("answers",),
     "harness.probes.state": ("state",),
-    "harness.probes.sync": ("converged", "healed", "healthy_again"),
+    "harness.probes.sync": (
+        "converged",
+        "healed",
+        "healthy_again",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -24,6 +24,8 @@ _ROLE_LABEL = "k3d.role"
 # .../kubepods/burstable/pod<uid>/<container>; where systemd writes it, kubepods-burstable-pod<uid with _ for ->.slice.
 _POD_IN_CGROUP = re.compile(r"\bkubepods\S*?pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
 
+_FIND = "find %s -mindepth 1 -maxdepth 2"
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -98,14 +100,19 @@ class NodeView:
         """SHA-256 of a file's content, which itself never leaves the node. Raises ToolError if there is none."""
         return self._ask(f"digest of {path}", lambda host: str(host.file(path).sha256sum))
 
-    def entries(self, path: str) -> tuple[str, ...]:
-        """What is in a folder, hidden things too; nothing where there is no such folder."""
+    def listening(self) -> frozenset[int]:
+        """The TCP ports on which something in the node listens, at whatever address."""
+        found = self._ask("sockets", lambda host: list(host.socket.get_listening_sockets()))
+        return frozenset(int(where.rpartition(":")[2]) for where in found if where.startswith("tcp://"))
 
-        def ask(host: Any) -> tuple[str, ...]:
-            folder = host.file(path)
-            return tuple(sorted(folder.listdir())) if folder.is_directory else ()
+    def mounts(self) -> frozenset[str]:
+        """Every mount point."""
+        return self._ask("mounts", lambda host: frozenset(str(m.path) for m in host.mount_point.get_mountpoints()))
 
-        return self._ask(f"folder {path}", ask)
+    def tree(self, path: str) -> tuple[str, ...]:
+        """What is in a folder and in its folders, below it, hidden things too; nothing where there is no such one."""
+        said = self._ask(f"folder {path}", lambda host: str(host.run(_FIND, path).stdout))
+        return tuple(sorted(line.removeprefix(f"{path}/") for line in said.splitlines() if line.startswith(f"{path}/")))
 
     def pods(self) -> frozenset[str]:
         """UIDs of the Pods of which a process runs in the node, whatever the API knows: read off control groups."""

@@ -216,10 +216,11 @@ class LoseNode(DownedNode):
 
     def _take_down_particulars(self, found: Node) -> None:
         view = NodeView(found)
-        self.container, self.identity, self.volumes = found.container[:12], identity(view), view.entries(STORAGE)
-        for folder in self.volumes:
-            path = f"{STORAGE}/{folder}/{MARK}"
-            self.platform.cluster.docker.exec(self.node, ["touch", path])
+        self.container, self.identity = found.container[:12], identity(view)
+        self.volumes = tuple(path for path in view.tree(STORAGE) if "/" not in path)
+        if self.volumes:
+            marks = [f"{STORAGE}/{folder}/{MARK}" for folder in self.volumes]
+            self.platform.cluster.docker.exec(self.node, ["touch", *marks])
 
 
 @dataclass(slots=True)
@@ -257,10 +258,11 @@ class Replacement:
         self._forget(SECRET, f"{self.node}.node-password.k3s", "kube-system")
         self.back_ns = platform.clock.now_ns()
         add_agent(platform.clusters, platform.cluster, self.node)
-        for folder in self.lost.volumes:
+        folders = [f"{STORAGE}/{folder}" for folder in self.lost.volumes]
+        if folders:
             # 0777, as the provisioner makes them: a pod that came first would find a folder that only root may write.
-            path = f"{STORAGE}/{folder}"
-            platform.cluster.docker.exec(self.node, ["sh", "-c", 'mkdir -p "$0" && chmod 777 "$0"', path])
+            script = 'mkdir -p "$@" && chmod 777 "$@"'
+            platform.cluster.docker.exec(self.node, ["sh", "-c", script, "sh", *folders])
 
     def _forget(self, kind: Kind, name: str, namespace: str | None) -> None:
         try:

@@ -5,6 +5,7 @@ Here belong things that only twins do. Honest harm to a node is `harness.faults.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,6 +17,13 @@ from harness.faults.sabotage import settle
 from harness.gitops.platform import Platform
 
 LABEL = "drill.invalid/pinned"
+Choice = Callable[[Platform], str]  # which node: what the story itself asks, once the platform has settled
+
+
+def chosen(platform: Platform, choose: Choice) -> str:
+    """The node that the story will choose: it asks the same of the same state. Raises HealFailed, PreconditionUnmet."""
+    settle(platform)
+    return choose(platform)
 
 
 @dataclass(slots=True)
@@ -26,9 +34,10 @@ class PinToNode:
     """
 
     platform: Platform
-    node: str
+    choose: Choice
     path: str
     names: str = field(init=False)
+    node: str = ""
     _commit: str = ""
 
     def __post_init__(self) -> None:
@@ -39,9 +48,10 @@ class PinToNode:
 
     @property
     def subject(self) -> str:
-        return f"PinToNode({self.names} to {self.node})"
+        return f"PinToNode({self.names})"
 
     def begin(self) -> None:
+        self.node = chosen(self.platform, self.choose)
         self._label("yes")
         manifest = yaml.safe_load(self.platform.repo.read(self.path))
         manifest["spec"]["template"]["spec"]["nodeSelector"] = {LABEL: "yes"}
@@ -56,7 +66,7 @@ class PinToNode:
         if self._commit:
             self.platform.repo.revert(self._commit)
             settle(self.platform)
-        if self.platform.alive:
+        if self.platform.alive and self.node:
             self._label(None)
 
     def _label(self, value: str | None) -> None:
@@ -68,18 +78,46 @@ class PinToNode:
 
 
 @dataclass(slots=True)
+class CordonNode:
+    """The harmed node is cordoned while it is away: it comes back, and takes no Pods."""
+
+    platform: Platform
+    choose: Choice
+    node: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"CordonNode({self.choose.__name__})"
+
+    def begin(self) -> None:
+        self.node = chosen(self.platform, self.choose)
+
+    def after_injection(self) -> None:
+        self._cordon(True)
+
+    def end(self) -> None:
+        if self.node:
+            self._cordon(False)
+        settle(self.platform)
+
+    def _cordon(self, on: bool) -> None:
+        self.platform.api.patch(NODE, self.node, None, {"spec": {"unschedulable": on}})
+
+
+@dataclass(slots=True)
 class ReplacePodOn:
     """A Pod of the harmed node is deleted by force while nobody there can object: its Deployment makes another."""
 
     platform: Platform
-    node: str
+    choose: Choice
+    node: str = ""
 
     @property
     def subject(self) -> str:
-        return f"ReplacePodOn({self.node})"
+        return f"ReplacePodOn({self.choose.__name__})"
 
     def begin(self) -> None:
-        return None
+        self.node = chosen(self.platform, self.choose)
 
     def after_injection(self) -> None:
         pod = replaceable_pod(self.platform, {self.node})

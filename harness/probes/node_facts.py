@@ -130,18 +130,20 @@ class _NodeState:
         before = _pods(self.platform, self.node)
         running = view.pods()
         after = _pods(self.platform, self.node)  # what came or went meanwhile is nobody's fault
+        listening, mounted, tree = view.listening(), view.mounts(), view.tree(STORAGE)
         ports = (KUBELET, KUBE_PROXY, *([API_SERVER] if found.role == "server" else []))
         return {
             "node": self.node,
             "container": found.container[:12],
             "identity": identity(view),
-            "listens": {str(port): view.listens(port) for port in ports},
-            "mounts": {folder: view.mounted(folder) for folder in _FOLDERS},
-            "volumes": {folder: list(view.entries(f"{STORAGE}/{folder}")) for folder in view.entries(STORAGE)},
+            "listens": {str(port): port in listening for port in ports},
+            "mounts": {folder: folder in mounted for folder in _FOLDERS},
+            "volumes": {folder: [p.partition("/")[2] for p in tree if p.startswith(f"{folder}/")]
+                        for folder in tree if "/" not in folder},
             "running": len(running),
             "ghosts": sorted(running - {*_uids(before), *_uids(after)}),
             "absent": sorted(_settled(before) & _settled(after) - running),
-        }
+        }  # fmt: skip
 
 
 def node_state(platform: Platform, node: str) -> _NodeState:

@@ -132,6 +132,26 @@ def not_ready(away: Away) -> Probe:
     return _NotReady(away, "not ready", "the API to show the Node as NotReady")
 
 
+class _StillReady(_OfNode):
+    def observe(self) -> Observation:
+        view, away_ns = self.away.platform.view, self.away.away_ns
+        if away_ns is None or not view.answering:
+            raise ApiUnreachable("the API does not answer" if away_ns else "nothing was done to it yet")
+        for seen in self.states(away_ns):
+            if seen.deleted or node_problem(seen.object):
+                told = "deleted" if seen.deleted else node_problem(seen.object)
+                return Observation(State.BROKEN, self.subject, self.expected, told, seen.received_ns)
+        return Observation(State.MET, self.subject, self.expected, "shown as Ready all the time", away_ns)
+
+
+def still_ready(away: Away) -> Probe:
+    """The API has noticed nothing: the Node was shown as Ready in every state since it was sent away. BROKEN once not.
+
+    Raises ApiUnreachable while it cannot be seen.
+    """
+    return _StillReady(away, "still ready", "the Node shown as Ready")
+
+
 class _AvailableElsewhere(_OfNode):
     """Counts Pods, not what a Deployment's status says: that is from before the loss until the Node is NotReady."""
 
