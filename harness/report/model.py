@@ -252,8 +252,10 @@ def _measured(finding: Finding, history: History, objective: timedelta | None) -
     wait = next((e for e in cited if e.kind == "until.ended"), None)
     try:
         if fault is not None and wait is not None:
-            exact, end = interval(fault, wait), timedelta(microseconds=wait.data["met_us"])
-            return Recovery(value, exact.earliest, exact.latest, goal, end, finding.claim)
+            # The figures may rest on more than the wait that is cited: every phase of a recovery bounds it.
+            exact, accepted = interval(fault, wait), timedelta(microseconds=fault.data["accepted_us"])
+            latest = value + exact.latest - exact.value
+            return Recovery(value, max(latest - width, timedelta(0)), latest, goal, accepted + value, finding.claim)
     except (KeyError, TypeError):
         pass  # an older or foreign timeline: the figures stand alone
     return Recovery(value, max(value - width, timedelta(0)), value, goal, None, finding.claim)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,16 @@ def test_recovery_is_an_interval_taken_from_the_cited_events() -> None:
     assert found.resolution == timedelta(milliseconds=16)
     assert found.objective == timedelta(minutes=3)
     assert found.at == timedelta(seconds=0.731)
+
+
+def test_a_recovery_of_several_phases_is_as_narrow_as_its_finding_says() -> None:
+    drill = self_heal()
+    narrow = [replace(f, figures={**f.figures, "resolution_s": 0.002} if "recovery_s" in f.figures else f.figures)
+              for f in drill.findings]  # fmt: skip
+    records = {"verdict": "HELD", "findings": [f.to_record() for f in narrow]}
+    found = build_drill(drill.plan, drill.history, records).recovery
+    assert found is not None
+    assert (found.resolution, found.latest) == (timedelta(milliseconds=2), timedelta(milliseconds=327))
 
 
 def test_recovery_of_a_timeline_without_its_evidence_rests_on_the_figures() -> None:
