@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from harness.cluster.docker import Docker as RealDocker
 from harness.cluster.volumes import LocalVolume, copy_in, copy_out, local_volume
 from harness.core.clock import MINUTE
 from harness.core.errors import CommandFailed, ProvisionFailed, ToolError
 from harness.core.objects import Kind, Object
+from tests.cluster import tiny
 
 FOLDER = "/var/lib/rancher/k3s/storage/pvc-1_shop_data-db-0"
 
@@ -154,3 +157,27 @@ def test_what_docker_does_not_take_is_an_error(tmp_path: Path, breaks: bool) -> 
     source.write_bytes(tar(log=b"one\n"))
     with pytest.raises(CommandFailed, match="docker could not copy"):
         copy_in(source, "agent-1", FOLDER, streaming=Docker(returncode=1, breaks=breaks))
+
+
+@pytest.mark.cluster
+def test_what_went_into_a_real_volume_comes_out_of_it_with_its_owner(tmp_path: Path) -> None:
+    docker, name = RealDocker.connect(), f"drill-test-{secrets.token_hex(4)}"
+    first, again = tmp_path / "first.tar", tmp_path / "again.tar"
+    docker.run(tiny.build(), options=["-d", f"--name={name}", "--network=none"])
+    try:
+        for content in (b"one\n", b"one\ntwo\n"):  # the second replaces the first
+            first.write_bytes(tar(log=content))
+            copy_in(first, name, "/data")
+        copy_out(name, "/data", again)
+        with pytest.raises(CommandFailed, match="docker could not copy"):
+            copy_out(name, "/nowhere", tmp_path / "none.tar")
+        with pytest.raises(CommandFailed, match="docker could not copy"):
+            copy_in(first, name, "/nowhere")
+    finally:
+        docker.remove(name)
+    with tarfile.open(again) as found:
+        (log,) = [member for member in found if member.isfile()]
+        held = found.extractfile(log)
+        assert held is not None
+        assert held.read() == b"one\ntwo\n"
+        assert (Path(log.name).name, log.uid, log.mode & 0o777) == ("log", 65532, 0o644)
