@@ -33,6 +33,7 @@ class FakePlatform:
     tainted: str = ""
     alive: bool = False
     failure: Exception | None = None
+    half_made: bool = False
     engine: Any = field(default_factory=lambda: SimpleNamespace(deviations=()))
 
     @property
@@ -41,10 +42,16 @@ class FakePlatform:
 
     def start(self) -> None:
         self.diary.append("start")
+        if self.failure:
+            self.half_made = True
+            raise self.failure
         self.alive = True
 
     def discard(self) -> None:
-        """Nothing of an attempt before stands here."""
+        """What an attempt before has left behind."""
+        if self.half_made:
+            self.diary.append("discard")
+            self.half_made = False
 
     def destroy(self) -> None:
         self.diary.append("destroy")
@@ -153,6 +160,17 @@ def test_a_platform_left_without_a_cluster_gets_one(run: Run) -> None:
     run.made.alive = False
     run.platform()
     assert run.diary == ["make", "start", "start"]
+
+
+def test_a_cluster_that_did_not_come_up_is_in_nobodys_way(run: Run) -> None:
+    run.made.failure = ProvisionFailed("no room")
+    with pytest.raises(ProvisionFailed, match="no room"):
+        run.platform()
+    run.made.failure = None
+    run.platform()
+    assert run.diary == ["make", "start", "destroy", "discard", "start"]
+    assert "it did not come up" in (run.folder.path / "run/timeline.jsonl").read_text()
+    assert run.made.tainted == ""
 
 
 def ends(error: BaseException) -> Callable[[Drill], None]:

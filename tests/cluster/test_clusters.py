@@ -124,6 +124,21 @@ def test_destroying_takes_containers_and_volumes_and_nothing_of_the_users(engine
     assert cluster.destroyed
 
 
+def test_what_stands_of_a_cluster_that_did_not_come_up_is_discarded(engine: FakeEngine, tmp_path: Path) -> None:
+    made = clusters(engine, tmp_path)
+    assert made.discard(SPEC) == ("s0", "a0")
+    assert [c.name for c in engine.there] == ["users"]
+    assert list(engine.vols) == ["users-v"]
+    assert made.discard(SPEC) == ()
+
+
+def test_what_is_not_ours_is_never_discarded(engine: FakeEngine, tmp_path: Path) -> None:
+    engine.there = [node("s0", run="somebody-elses")]
+    with pytest.raises(UnsafeTarget):
+        clusters(engine, tmp_path).discard(SPEC)
+    assert [c.name for c in engine.there] == ["s0"]
+
+
 def test_what_k3d_cannot_delete_is_removed_all_the_same(engine: FakeEngine, tmp_path: Path) -> None:
     made = clusters(engine, tmp_path, fails=True)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.core.redaction import redact, redact_data
+from harness.core.redaction import Veil, redact, redact_data
 
 CANARY = "canary-0123456789"
 
@@ -69,3 +72,53 @@ def test_doing_it_twice_changes_nothing(data: Any) -> None:
 def test_redacting_text_twice_changes_nothing(text: str, lead: str) -> None:
     once = redact(f"{text}{lead}{CANARY}")
     assert redact(once) == once
+
+
+KNOWN = 'pa"ss wörd/1234'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"logged in with {KNOWN} at noon",
+        json.dumps({"said": KNOWN}, ensure_ascii=False),
+        json.dumps({"said": json.dumps({"said": KNOWN}, ensure_ascii=False)}, ensure_ascii=False),
+        base64.b64encode(KNOWN.encode()).decode(),
+        f"https://git.example.org/?key={quote(KNOWN, safe='')}",
+        f"x{KNOWN}x",
+    ],
+    ids=["plain", "JSON", "JSON in JSON", "base64", "URL", "inside a word"],
+)
+def test_what_is_known_is_covered_however_it_is_written(text: str) -> None:
+    veil = Veil()
+    veil.learn([KNOWN])
+    covered = veil.text(text)
+    assert "[redacted]" in covered
+    assert "1234" not in covered
+
+
+def test_short_values_are_covered_as_whole_words_and_common_ones_not_at_all() -> None:
+    veil = Veil()
+    veil.learn(["postgres", "true", "", "  \n"])
+    assert veil.text("user postgres of postgresql is true") == "user [redacted] of postgresql is true"
+
+
+def test_a_veil_that_knows_nothing_still_covers_what_looks_like_a_credential() -> None:
+    assert Veil().text("token: abc") == "token: [redacted]"
+    assert Veil().data({"a": ["Bearer 0123456789"]}) == {"a": ["Bearer [redacted]"]}
+
+
+def test_known_values_are_covered_in_data_also_as_keys() -> None:
+    veil = Veil()
+    veil.learn(["canary-0123456789"])
+    veil.learn(["another-9876543210"])
+    data = {"canary-0123456789": [("x another-9876543210", 7)], "when": None}
+    assert veil.data(data) == {"[redacted]": [["x [redacted]", 7]], "when": None}
+
+
+@given(st.text(min_size=6).filter(lambda t: len(t.strip()) >= 6), st.text(), st.text())
+def test_no_known_value_survives_between_blanks(value: str, before: str, after: str) -> None:
+    veil = Veil()
+    veil.learn([value])
+    assume(value.strip() not in f"{before} {after}[redacted]" and value.strip() not in "[redacted]")
+    assert value.strip() not in veil.text(f"{before} {value} {after}")

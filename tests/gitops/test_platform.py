@@ -43,7 +43,7 @@ class Workshop:
             settings={"a": "b"}, has_application_sets=lambda repo: self.sets, root_objects=lambda repo: ("root",),
             expected_resources=7,
         )  # fmt: skip
-        clusters: Any = SimpleNamespace(create=self.create, destroy=self.destroy)
+        clusters: Any = SimpleNamespace(create=self.create, destroy=self.destroy, discard=self.discard)
         given: dict[str, Any] = {"clusters": clusters, "spec": "spec", "repo": repo, "plan": plan, "images": "images"}
         self.platform = Platform("dr-x", profile=DEFAULT, journal=self.journal, clock=self.clock, **given)
 
@@ -56,6 +56,10 @@ class Workshop:
         meanwhile(made)
         self.diary.append("created")
         return made
+
+    def discard(self, spec: str) -> tuple[str, ...]:
+        self.diary.append(f"discard {spec}")
+        return ("s0",)
 
     def destroy(self, cluster: Any) -> None:
         self.diary.append("destroy")
@@ -228,3 +232,16 @@ def test_a_gap_is_placed_on_the_timeline_of_the_running_drill(shop: Workshop) ->
 def test_what_the_repository_promises_is_passed_on(shop: Workshop) -> None:
     assert shop.platform.promised == 7
     assert [str(r) for r in shop.platform.refs()] == ["Deployment s/a", "Service s/a"]
+
+
+def test_what_stands_of_a_cluster_that_did_not_come_up_is_discarded_and_told(shop: Workshop) -> None:
+    shop.platform.discard()
+    assert shop.diary == ["discard spec"]
+    (note,) = shop.journal.timeline.history().of("note")
+    assert note.data["text"] == "a cluster did not come up; removed: s0"
+
+
+def test_a_cluster_that_came_up_is_never_discarded(shop: Workshop) -> None:
+    shop.platform.start()
+    shop.platform.discard()
+    assert "discard spec" not in shop.diary
