@@ -35,7 +35,7 @@ class Release:
     migration: Ref
 
 
-def release(platform: Platform, target: str, version: str, *, lasting: timedelta = 8 * SECOND) -> Release:
+def release(platform: Platform, target: str, version: str, *, lasting: timedelta = 10 * SECOND) -> Release:
     """`version` of the Deployment `target` (namespace/name), after a migration that takes `lasting`.
 
     Raises ConfigError: no such Deployment in Git, its first container has no environment to change, or it has that

@@ -11,19 +11,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.core.clock import MINUTE, SECOND
-from harness.core.compose import every
 from harness.core.errors import ConfigError, HealFailed, ToolError
 from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, State
 from harness.effects.waiting import until
 from harness.faults.engine import COMPONENTS, POD, component, pod_of
+from harness.faults.settling import settle
 from harness.gitops.plan import BootstrapPlan
 from harness.gitops.platform import Platform
 from harness.gitops.repo import ServedRepo
 from harness.probes.engine import engine_ready
-from harness.probes.sync import converged
-
-SETTLED_WITHIN = 3 * MINUTE
 
 
 @dataclass(slots=True)
@@ -33,7 +30,7 @@ class HoldDown:
     platform: Platform
     component: str
     workload: Ref = field(init=False)
-    _alive: tuple[str, int] | None = None  # who it was before: its Pod, and how often that had been restarted
+    _alive: tuple[str, str, bool] | None = None  # who it was before: its Pod, its container, whether that was running
     _replicas: int | None = None
 
     def __post_init__(self) -> None:
@@ -65,12 +62,14 @@ class HoldDown:
         if self._replicas is not None and self.platform.alive:
             body = {"spec": {"replicas": self._replicas}}
             self.platform.api.patch(COMPONENTS[self.component], self.workload.name, self.workload.namespace, body)
-        settle(self.platform)
+        settle(self.platform, engine_ready(self.platform))
 
-    def _identity(self) -> tuple[str, int] | None:
+    def _identity(self) -> tuple[str, str, bool] | None:
+        """Not how often it was restarted: that is told only when it is up again."""
         pod = pod_of(self.platform, self.workload)
-        restarts = sum(int(s.get("restartCount") or 0) for s in dig(pod, "status", "containerStatuses", default=[]))
-        return (str(dig(pod, "metadata", "uid")), restarts) if pod else None
+        container: Any = dig(pod, "status", "containerStatuses", 0, default={})
+        running = "running" in (container.get("state") or {})
+        return (str(dig(pod, "metadata", "uid")), str(container.get("containerID")), running) if pod else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class RestartBystander:
 
     def end(self) -> None:
         """Raises HealFailed when the platform does not settle."""
-        settle(self.platform)
+        settle(self.platform, engine_ready(self.platform))
 
     def _is_target(self, ref: Ref) -> bool:
         return ref.kind == "Deployment" and f"{ref.namespace}/{ref.name}" == self.target
@@ -170,7 +169,7 @@ class ForgetRoots:
             self.platform.plan = self._plan
         if self.platform.alive:
             self.platform.api.apply_many(self.platform.plan.root_objects(self.platform.repo))
-        settle(self.platform)
+        settle(self.platform, engine_ready(self.platform))
 
 
 @dataclass(slots=True)
@@ -212,21 +211,10 @@ class CutFromGit:
                     self._cut.pop()
             except ToolError as error:
                 raise HealFailed(f"the way to Git is still cut on {', '.join(self._cut)}: {error}") from error
-        settle(self.platform)
+        settle(self.platform, engine_ready(self.platform))
 
     def _iptables(self, node: str, verb: str) -> None:
         address = urlsplit(self.platform.repo.url)
         rule = ["-d", str(address.hostname), "-p", "tcp", "--dport", str(address.port), "-j", "REJECT"]
         argv = ["iptables", "-w", "5", verb, "FORWARD", *rule]
         self.platform.cluster.docker.exec(node, argv, timeout=20 * SECOND)
-
-
-def settle(platform: Platform) -> None:
-    """After a sabotage was undone: converged and Argo CD ready again, or the platform is tainted. Raises HealFailed."""
-    if not platform.alive:
-        return
-    probe = every(converged(platform), engine_ready(platform))
-    ended = until(probe, within=SETTLED_WITHIN, settle=SECOND, clock=platform.clock)
-    if not ended.met:
-        platform.tainted = f"after a sabotage was undone: {ended.last.sentence()}"
-        raise HealFailed(platform.tainted)

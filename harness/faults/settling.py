@@ -6,7 +6,9 @@ Here belongs waiting for that, for whatever undoes a fault or a sabotage. What i
 from __future__ import annotations
 
 from harness.core.clock import MINUTE, SECOND
+from harness.core.compose import every
 from harness.core.errors import HealFailed
+from harness.core.observation import Probe
 from harness.effects.waiting import until
 from harness.gitops.platform import Platform
 from harness.probes.sync import converged
@@ -14,11 +16,14 @@ from harness.probes.sync import converged
 PATIENCE = 3 * MINUTE
 
 
-def settle(platform: Platform) -> None:
-    """Wait until the platform has converged; one without a cluster needs not. Raises HealFailed, and taints it."""
+def settle(platform: Platform, *also: Probe) -> None:
+    """Wait until the platform has converged, and what is asked `also`; one without a cluster needs not.
+
+    Raises HealFailed, and taints the platform.
+    """
     if not platform.alive:
         return
-    ended = until(converged(platform), within=PATIENCE, settle=SECOND, clock=platform.clock)
+    ended = until(every(converged(platform), *also), within=PATIENCE, settle=SECOND, clock=platform.clock)
     if not ended.met:
         platform.tainted = f"after it was undone: {ended.last.sentence()}"
         raise HealFailed(platform.tainted)
