@@ -42,7 +42,7 @@ class Measured:
     values: list[float] = field(default_factory=list)
     cpu: list[float] = field(
         default_factory=list
-    )  # seconds, of the same processes: what a busy machine does not change
+    )  # seconds of the same processes, which a busy machine does not change
 
     def row(self) -> tuple[str, ...]:
         """As a row of the table: name, n, median, spread, goal, note."""
