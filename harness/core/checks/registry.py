@@ -60,11 +60,18 @@ def made_again(spec: Any, known: Mapping[str, Factory]) -> Check:
         return _lost(name, str(stored.get("unstorable") or "no check of that name is known here"))
     try:
         given = {key: _restored(value, known) for key, value in dict(stored.get("args") or {}).items()}
-        many = [p.name for p in inspect.signature(factory).parameters.values() if p.kind is p.VAR_POSITIONAL]
-        spread = [item for key in many for item in given.pop(key, ())]
+        spread = [item for key in _many(factory, given) for item in given.pop(key)]
         return factory(*spread, **given)
     except (TypeError, ValueError, KeyError) as error:
         return _lost(name, f"its arguments do not fit: {error}")
+
+
+def _many(factory: Factory, given: Mapping[str, Any]) -> list[str]:
+    """The argument that is spread (`*names`), if it was given: only then is the signature worth its time."""
+    if not any(isinstance(value, tuple) for value in given.values()):
+        return []
+    parameters = inspect.signature(factory).parameters.values()
+    return [p.name for p in parameters if p.kind is p.VAR_POSITIONAL and p.name in given]
 
 
 def _lost(name: str, why: str) -> Check:
