@@ -18,7 +18,7 @@ from harness.core.profile import DEFAULT
 from harness.core.timeline import Journal, Timeline
 from harness.gitops import platform as module
 from harness.gitops.explaining import WATCHED
-from harness.gitops.platform import Platform
+from harness.gitops.platform import Engine, Platform
 from harness.testing import FakeClock, FakeProbe, Script
 from tests.stage import desired, kind
 from tests.worlds import NOW
@@ -245,3 +245,25 @@ def test_a_cluster_that_came_up_is_never_discarded(shop: Workshop) -> None:
     shop.platform.start()
     shop.platform.discard()
     assert "discard spec" not in shop.diary
+
+
+def test_the_engine_alone_is_bootstrapped_again_on_the_cluster_that_is_there(shop: Workshop) -> None:
+    shop.platform.start()
+    view, engine, told = shop.platform.view, shop.platform.engine, len(shop.diary)
+    Engine(shop.platform).rebuild()
+    assert shop.diary[told:] == ["install images default {'a': 'b'} sets=False", "apply root", "await engine"]
+    assert shop.platform.view is view
+    assert shop.platform.engine is not engine
+    assert shop.told("phase.begun")[-3:] == ["argocd.apply", "root", "argocd"]
+
+
+def test_without_a_cluster_there_is_nothing_to_bootstrap(shop: Workshop) -> None:
+    with pytest.raises(ProvisionFailed, match="platform dr-x has no cluster"):
+        shop.platform.rebootstrap()
+
+
+def test_an_engine_that_does_not_come_back_is_told(shop: Workshop) -> None:
+    shop.platform.start()
+    shop.ready = ((NOW, State.PENDING),)
+    with pytest.raises(ProvisionFailed, match="Argo CD did not become ready"):
+        shop.platform.rebootstrap()
