@@ -93,7 +93,7 @@ class Sick(Stage):
         ]}  # fmt: skip
         self.api.objects = [
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n", "managedFields": ["long"]},
-             "env": f"Bearer {JWT}", "status": status},
+             "env": f"Bearer {JWT}", "status": status, "spec": {"automountServiceAccountToken": False}},
             {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "type": "Warning", "message": CANARY},
             SECRET,
         ]  # fmt: skip

@@ -8,7 +8,6 @@ the three places with a broad `except`: a dead API must not cost the rest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -24,7 +23,7 @@ from harness.core.redaction import Veil, redact
 from harness.diagnostics.known import address_secrets, secrets_in
 from harness.diagnostics.nodes import node_files
 from harness.diagnostics.texts import applications_text, events_text, pods_to_read
-from harness.effects.store import write_text
+from harness.effects.store import write_json, write_text
 from harness.gitops.argocd import APPLICATION
 from harness.gitops.diagnosis import CLAIM, EVENT, NAMESPACE, NODE, POD, REPLICA_SET
 from harness.gitops.platform import Platform
@@ -98,10 +97,8 @@ class _Collection:
         return self.attempt(name, lambda: write_text(self.folder / name, self.veil.text(source())))
 
     def save_data(self, name: str, source: Callable[[], Any]) -> bool:
-        """Keep plain data as JSON, covered."""
-        return self.attempt(name, lambda: write_text(
-            self.folder / name, self.veil.text(json.dumps(self.veil.data(source()), indent=1, ensure_ascii=False))
-        ))  # fmt: skip
+        """Keep plain data as JSON, covered before it is text: what is covered must stay JSON."""
+        return self.attempt(name, lambda: write_json(self.folder / name, self.veil.data(source())))
 
     # -- what must be covered, and whether the API answers
 
