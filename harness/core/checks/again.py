@@ -19,6 +19,8 @@ from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict, join
 
 RAN = "the drill ran to its end"
+_UNSETTLED = Finding("the sabotage was judged", Verdict.INCONCLUSIVE, "a judgement of the sabotaged story",
+                     "none: it ended before")  # fmt: skip
 RECORDED = "everything was recorded"
 
 
@@ -43,6 +45,8 @@ def judge_again(history: History, known: Mapping[str, Factory]) -> Judgement:
     twin, settled = _as_twin(past, history, story)
     own = {f.claim for f in (*story, *twin)} | {str(e.data.get("expect")) for e in history.of("sabotage.begun")}
     findings = (*twin, *_carried(history, judging, len(specs), own), *_unfinished(history))
+    if not settled and Verdict.INCONCLUSIVE not in {f.verdict for f in findings}:
+        findings += (_UNSETTLED,)
     lost = any(f.claim in (RAN, RECORDED) and f.verdict is Verdict.INCONCLUSIVE for f in findings)
     return Judgement(findings, Verdict.INCONCLUSIVE if lost or not settled else join(f.verdict for f in findings))
 
@@ -54,8 +58,7 @@ def _as_twin(past: History, history: History, story: list[Finding]) -> tuple[lis
         return story, True
     expect, naming = str(begun.data.get("expect")), str(begun.data.get("naming") or "")
     if history.first("twin.story") is None:
-        return [*story, Finding("the sabotage was judged", Verdict.INCONCLUSIVE, "a judgement of the sabotaged story",
-                                "none: it ended before")], False  # fmt: skip
+        return story, False
     end = _safely(past, expect)
     return [sabotage_caught([*story, *([end] if end else [])], expect=expect, naming=naming)], True
 
