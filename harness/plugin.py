@@ -43,6 +43,7 @@ SUBJECTS = (
     "cluster_loss: the whole cluster is lost and rebuilt from Git",
     "data_loss: what Git does not bring back",
     "engine_loss: Argo CD or its Git server is lost",
+    "smoke: one drill for each class of fault, and a twin or two: what CI runs on every change",
     "slow: takes over 90 s, or makes sense with long timings only",
     "twin: a sabotaged twin; set by `twin_of`",
 )
