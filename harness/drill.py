@@ -31,7 +31,7 @@ from harness.core.errors import (
     UnsafeTarget,
 )
 from harness.core.faults import BlastRadius, Fault, Reversible, Sabotage
-from harness.core.observation import Observation, Probe, State
+from harness.core.observation import UNREACHABLE, Observation, Probe, State
 from harness.core.timeline import Timeline, phase
 from harness.core.verdict import Finding, Verdict, join
 from harness.effects.waiting import Outcome, hold, until
@@ -86,6 +86,7 @@ class Drill:
     findings: list[Finding] = field(default_factory=list)
     verdict: Verdict | None = None
     census: Reading | None = None  # who is there, to tell who was harmed; None where a drill has no cluster
+    answering: Callable[[], bool] = lambda: True  # whether the system can be seen at all, now
     tainted: str = ""  # why what was drilled must not be used again
     _expected: _Expectation | None = None
 
@@ -301,12 +302,13 @@ class Drill:
                 on_change=self._changed, on_beat=self._beat,
             )  # fmt: skip
         last = outcome.last
+        blind = {} if last.met or self.answering() else {UNREACHABLE: True}
         self.timeline.add(
             f"{kind}.ended", probe.subject, at_ns=last.at_ns if last.met else None, state=last.state.value,
             expected=last.expected, actual=last.actual, met_us=self._us(last.at_ns) if last.met else None,
             not_before_us=self._us(last.not_before_ns) if last.met and last.not_before_ns is not None else None,
             flaps=outcome.flaps, within_s=within.total_seconds(), settle_s=settle.total_seconds(),
-            waited_s=outcome.waited.total_seconds(), detail=self._placed(last.detail),
+            waited_s=outcome.waited.total_seconds(), detail=self._placed(last.detail) | blind,
         )  # fmt: skip
         return outcome
 

@@ -21,7 +21,7 @@ from harness.cluster.docker import Docker
 from harness.cluster.images import ImageSet, ImageSource, cache_folder, prepare
 from harness.core.checks.again import RAN, RECORDED
 from harness.core.clock import Clock, SystemClock
-from harness.core.errors import ConfigError, DrillFailed, HarnessError
+from harness.core.errors import ConfigError, DrillFailed, HarnessError, ProvisionFailed
 from harness.core.faults import BlastRadius
 from harness.core.profile import profile
 from harness.core.timeline import Event, Journal, Timeline
@@ -227,6 +227,7 @@ class Session:
         folder = self._folders[name] = self.folder.drill(name)
         timeline = Timeline(self.clock, (folder.append, *self.listeners))
         drill = Drill(name, promise, radius, timeline, self.clock)
+        drill.answering = self._answering
         drill.census = census(self._platform) if self._handover is not None and self._platform is not None else None
         folder.save_plan(
             {
@@ -249,6 +250,12 @@ class Session:
                 raise
             finally:
                 self._finish(drill, folder)
+
+    def _answering(self) -> bool:
+        try:
+            return self._platform is None or bool(self._platform.view.answering)
+        except ProvisionFailed:  # there is no cluster
+            return False
 
     def _explain(self, drill: Drill, error: BaseException, folder: DrillFolder) -> None:
         """The findings of a drill that did not reach its conclusion, and diagnostics while the cluster still stands."""

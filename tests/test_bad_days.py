@@ -170,6 +170,20 @@ def test_an_api_that_dies_in_the_middle(
     assert "connection refused" in json.dumps(run.stored()["findings"])
 
 
+@pytest.mark.parametrize(("answers", "verdict"), [(True, Verdict.REFUTED), (False, Verdict.INCONCLUSIVE)])
+def test_a_probe_that_only_waits_while_the_api_is_dead(run: Run, answers: bool, verdict: Verdict) -> None:
+    seen = SimpleNamespace(answering=answers, all=lambda _: (), get=lambda _: None)
+    run._platform = SimpleNamespace(view=seen, alive=False, tainted="", name="dr-x")  # type: ignore[assignment]
+
+    def story(drill: Drill) -> None:
+        harm(drill)
+        wait(drill, State.PENDING)  # what it watches does not move: that says nothing while nobody can look
+
+    assert isinstance(run.story(story), HarnessError if verdict is Verdict.INCONCLUSIVE else NotConverged)
+    assert run.stored()["verdict"] == run.judged_again() == verdict
+    run._platform = None
+
+
 def test_an_api_that_comes_back_costs_nothing(run: Run) -> None:
     def story(drill: Drill) -> None:
         harm(drill)

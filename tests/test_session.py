@@ -35,6 +35,7 @@ class FakePlatform:
     failure: Exception | None = None
     half_made: bool = False
     engine: Any = field(default_factory=lambda: SimpleNamespace(deviations=()))
+    view: Any = field(default_factory=lambda: SimpleNamespace(answering=True))
 
     @property
     def clusters(self) -> Any:

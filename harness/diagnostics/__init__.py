@@ -58,7 +58,7 @@ def collect(platform: Platform, folder: Path, veil: Veil | None = None, *, read:
         return found.problems
     answering = found.asked()  # first of all: what the cluster's Secrets hold must be known before anything is written
     found.save("git-log.txt", lambda: platform.repo.git.out("log", "--stat", "-20", platform.repo.head))
-    found.docker(answering=answering)
+    found.attempt("what Docker says", partial(found.docker, answering=answering))
     found.attempt("what the API holds", found.api if answering else found.last_seen)
     return found.problems
 
@@ -104,10 +104,7 @@ class _Collection:
 
     def asked(self) -> bool:
         """Whether the API answers; learns what must be covered, from Git and from there."""
-        repo = self.platform.repo
-        self.attempt("the secrets in Git", lambda: self.veil.learn(
-            [*secrets_in(o.manifest for o in self.platform.desired()), *address_secrets(str(repo.source))]
-        ))  # fmt: skip
+        self.attempt("the secrets in Git", self._learn_git)
         if not self.platform.alive:
             return False
         answered = []
@@ -119,6 +116,10 @@ class _Collection:
 
         self.attempt("what the API says", ask)
         return bool(answered)
+
+    def _learn_git(self) -> None:
+        self.veil.learn(address_secrets(str(self.platform.repo.source)))
+        self.veil.learn(secrets_in(o.manifest for o in self.platform.desired()))
 
     # -- Docker and k3d, with or without an API
 
