@@ -176,11 +176,12 @@ def _between(drill: DrillReport) -> str:
     found = drill.recovery
     if found is None or drill.twin_of:
         return ""
+    since = f", since {clean(found.since, 80)}" if found.since else ""
     if found.resolution <= timedelta(0):
-        return "measured exactly"
+        return f"measured exactly{since}"
     precise = found.latest < timedelta(minutes=1)
     low, high = (duration(v) if precise else f"{v.total_seconds():.2f} s" for v in (found.earliest, found.latest))
-    return f"between {low} and {high}"
+    return f"between {low} and {high}{since}"
 
 
 def _steps(drill: DrillReport) -> list[dict[str, str]]:

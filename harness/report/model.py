@@ -34,6 +34,7 @@ class Recovery:
     objective: timedelta | None
     at: timedelta | None  # its end, on the timeline
     claim: str
+    since: str = ""  # the fault that it counts from, where that is not the first
 
     @property
     def resolution(self) -> timedelta:
@@ -255,7 +256,10 @@ def _measured(finding: Finding, history: History, objective: timedelta | None) -
             # The figures may rest on more than the wait that is cited: every phase of a recovery bounds it.
             exact, accepted = interval(fault, wait), timedelta(microseconds=fault.data["accepted_us"])
             latest = value + exact.latest - exact.value
-            return Recovery(value, max(latest - width, timedelta(0)), latest, goal, accepted + value, finding.claim)
+            first = history.first("fault.injected")
+            since = fault.subject if first is not None and first.seq != fault.seq else ""
+            earliest, end = max(latest - width, timedelta(0)), accepted + value
+            return Recovery(value, earliest, latest, goal, end, finding.claim, since)
     except (KeyError, TypeError):
         pass  # an older or foreign timeline: the figures stand alone
     return Recovery(value, max(value - width, timedelta(0)), value, goal, None, finding.claim)

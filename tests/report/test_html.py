@@ -278,3 +278,28 @@ def test_a_run_of_several_profiles_says_which_is_whose() -> None:
     assert "Profile" in Page(html.suite(run)).text
     assert "Profile" not in Page(html.suite(good_run())).text.replace("Timing profile", "")
     assert Page(html.suite(bad_run())).problems == []
+
+
+@pytest.mark.parametrize(
+    ("promise", "shown"),
+    [
+        ("Undone by `git revert` alone.", "Undone by <code>git revert</code> alone."),
+        ("A lone ` stays.", "A lone ` stays."),
+        ("`<script>` and <b>`", "<code>&lt;script&gt;</code> and &lt;b&gt;`"),
+        ("`<script>` and `<b>`", "<code>&lt;script&gt;</code> and <code>&lt;b&gt;</code>"),
+    ],
+)
+def test_code_in_a_promise_is_shown_as_code_and_nothing_else_becomes_markup(promise: str, shown: str) -> None:
+    drill = replace(self_heal(), promise=promise)
+    if promise.count("`") % 2:
+        shown = promise.replace("<", "&lt;").replace(">", "&gt;")
+    assert f"<h1>{shown}</h1>" in page_of(drill)
+
+
+def test_a_recovery_that_counts_from_a_later_fault_says_so() -> None:
+    first = self_heal()
+    assert ", since" not in page_of(first)
+    recovery = first.recovery
+    assert recovery is not None
+    later = replace(first, recovery=replace(recovery, since="RevertCommit(a bad image)"))
+    assert "between 311 ms and 327 ms, since RevertCommit(a bad image)" in page_of(later)
