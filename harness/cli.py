@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return action(arguments)
     except HarnessError as error:
-        sys.stderr.write(f"drill: {error}\n")
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]  # a tool may have said much
+        sys.stderr.write(f"drill: {'; '.join(lines).replace(':; ', ': ')}\n")
         return int(error.exit_code)
     except OSError as error:  # a folder that may not be written, a full disk: trouble of this machine, never a verdict
         sys.stderr.write(f"drill: expected to read and write files; found {error}; mend that and try again\n")

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.core.errors import ConfigError, EnvironmentUnfit, ExitCode, HarnessError, ProvisionFailed, UnsafeTarget
+from harness.core.errors import (
+    CommandFailed,
+    ConfigError,
+    EnvironmentUnfit,
+    ExitCode,
+    HarnessError,
+    ProvisionFailed,
+    UnsafeTarget,
+)
 from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict
 from harness.effects.store import RunFolder
@@ -94,6 +102,17 @@ def test_the_exit_code_says_which_class_of_thing_went_wrong(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == f"drill: {error if str(error) else 'interrupted'}\n"
+
+
+def test_a_tool_that_said_much_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> int:
+        raise CommandFailed(["docker", "ps"], 1, "", "Cannot connect.\n  Is it running?\n")
+
+    monkeypatch.setattr(cli, "_doctor", fail)
+    assert cli.main(["doctor"]) == ExitCode.ENVIRONMENT
+    assert capsys.readouterr().err == "drill: `docker ps` ended with 1: Cannot connect.; Is it running?\n"
 
 
 def test_a_fault_of_our_own_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
