@@ -4,7 +4,7 @@ Here belongs making such a commit. That it is pushed is `harness.faults.git`, th
 `harness.faults.engine`.
 
 Facts: Argo CD's resource hooks: a PreSync hook runs before anything of the commit is applied, and the operation stays
-Running until it has ended; HookSucceeded deletes it then.
+Running until it has ended; HookSucceeded deletes it then, BeforeHookCreation deletes one of that name before.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from harness.gitops.edit import Edit, edited
 from harness.gitops.platform import Platform
 from harness.gitops.render import DesiredObject
 
+# One that an interrupted sync left behind would count as this one's, done already; one that nobody comes back for goes
+# by itself (ttlSecondsAfterFinished).
+_DELETED = "BeforeHookCreation,HookSucceeded"
 _IMAGE = "drill/sample:1"  # on every node, and it can wait: `job -sleep`
 
 
@@ -83,6 +86,7 @@ def _migration(deployment: DesiredObject, lasting: timedelta) -> Object:
     return {
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "namespace": deployment.ref.namespace, "annotations": {
-            "argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookSucceeded"}},
-        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 120, "template": {"spec": pod}},
+            "argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": _DELETED}},
+        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 120, "ttlSecondsAfterFinished": 120,
+                 "template": {"spec": pod}},
     }  # fmt: skip

@@ -51,7 +51,8 @@ def test_a_version_changes_after_a_migration_that_takes_its_time(stage: GitStage
     assert stage.repo.read("apps/shop/api.yaml") == VERSIONED.replace("1.4.2", "1.5.0")
     job = yaml.safe_load(stage.repo.read("apps/shop/api-migration.yaml"))
     assert job["metadata"]["annotations"] == {
-        "argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookSucceeded",
+        "argocd.argoproj.io/hook": "PreSync",
+        "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation,HookSucceeded",
     }  # fmt: skip
     assert job["metadata"]["namespace"] == "shop"
     assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["job", "-sleep", "7s", "schema", "migrated"]
