@@ -58,6 +58,7 @@ def row(drill: DrillReport) -> dict[str, Any]:
         "meter": picture.meter(drill),
         "lost": ", ".join(drill.lost),
         "reasons": [clean(r) for r in drill.reasons],
+        "chain": [(label, clean(text, 600)) for label, text in drill.chain],
     }
 
 

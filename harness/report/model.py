@@ -88,6 +88,7 @@ class DrillReport:
     inventory: tuple[int, int] | None = None
     written: Written | None = None
     loss_list: tuple[tuple[str, str], ...] = ()
+    chain: tuple[tuple[str, str], ...] = ()  # why it did not converge, from the application to the cause
     reasons: tuple[str, ...] = ()
     folder: str = ""  # its name within the run folder
     artifacts: tuple[tuple[str, int], ...] = ()  # collected files below the drill's folder, with their size in bytes
@@ -195,7 +196,7 @@ def build_drill(plan: Mapping[str, Any], history: History, findings: Mapping[str
         story_findings=_findings([dict(e.data) for e in history.of("finding") if story and e.seq < story.seq]),
         phases=spans, moments=met, states=anatomy.states(history), undisturbed=anatomy.undisturbed(history, met),
         faults=readings.faults(history), waits=readings.waits(history), nodes=readings.nodes(history),
-        written=_written(told_findings), loss_list=readings.loss_list(history),
+        written=_written(told_findings), loss_list=readings.loss_list(history), chain=readings.chain(history),
         path=anatomy.critical_path(history, spans), gaps=anatomy.gaps(history),
         slowest_object=anatomy.slowest_object(history),
         heartbeats=len(history.of("heartbeat")),

@@ -178,11 +178,18 @@ def _still_lane(scale: _Scale, application: str) -> Lane:
     return Lane(name, "undisturbed", f"{name}: converged before the fault and stayed so", lines=(line,))
 
 
-_WAITS = {"met": "phase", "held": "held", "gave up": "lost", "lost": "lost", "unfinished": "parent"}
+_WAITS = {
+    "met": "phase",
+    "held": "held",
+    "gave up": "lost",
+    "lost": "lost",
+    "unfinished": "parent",
+    "no answer": "parent",
+}
 
 
 def _wait_lane(scale: _Scale, span: Span, fault: timedelta, critical: bool) -> Lane:
-    name, kind = clean(span.name, 90), _WAITS.get(span.outcome, "phase")
+    name, kind = clean(span.name, 90), _WAITS.get(span.outcome, "parent")
     bar = scale.bar(span, "critical" if critical and kind == "phase" else kind, "")
     title = f"{name}: {span.outcome} {duration(span.end - fault)} after the fault, awaited for {duration(span.length)}"
     text = duration(span.length) if span.outcome == "met" else f"{span.outcome} {duration(span.length)}"

@@ -6,7 +6,9 @@ Read beside the events named in `core.checks`:
   fault.injected          accepted_us; touches (patterns over identities)
   heal.begun, heal.ended  subject: that of the fault; heal.failed likewise
   until.begun, until.ended, hold.begun, hold.ended
-  until.ended             detail.nodes: {name: microseconds at which it was as awaited}
+  until.ended             detail.nodes: {name: microseconds at which it was as awaited}; detail.chain: why it did not
+                          converge (application, wave, resource, symptom, words, message)
+  until.failed, hold.failed  the probe could not answer
   observed (census)       value: {identity: entry}
   observed (loss)         value: [{identity, why}]
 """
@@ -86,13 +88,16 @@ def waits(history: History) -> tuple[Span, ...]:
 
 
 def _end(history: History, begun: Event) -> Event | None:
-    kind = begun.kind.replace(".begun", ".ended")
-    return next((e for e in history.of(kind, begun.subject) if e.seq > begun.seq), None)
+    kind = begun.kind.partition(".")[0]
+    ends = (*history.of(f"{kind}.ended", begun.subject), *history.of(f"{kind}.failed", begun.subject))
+    return min((e for e in ends if e.seq > begun.seq), key=lambda e: e.seq, default=None)
 
 
 def _outcome(kind: str, ended: Event | None) -> str:
     if ended is None:
         return "unfinished"
+    if ended.kind.endswith(".failed"):
+        return "no answer"
     if ended.data.get("state") == "MET":
         return "held" if kind == "hold" else "met"
     return "lost" if kind == "hold" else "gave up"
@@ -145,6 +150,22 @@ def _node_moments(history: History) -> Iterable[tuple[str, timedelta]]:
         for name, at in told.items() if isinstance(told, Mapping) else ():
             if isinstance(at, int | float) and not isinstance(at, bool):
                 yield str(name).removeprefix("Node "), timedelta(microseconds=at)
+
+
+_CHAIN = (("application", "Application"), ("wave", "Wave"), ("resource", "Object"), ("symptom", "Found"),
+          ("words", "Because"), ("message", "Its controller says"), ("final", "Final"))  # fmt: skip
+
+
+def chain(history: History) -> tuple[tuple[str, str], ...]:
+    """Why the last wait did not end well: from the application down to the one message that matters, as it was told."""
+    ended = history.last("until.ended")
+    detail = ended.data.get("detail") if ended is not None and ended.data.get("state") != "MET" else None
+    told = detail.get("chain") if isinstance(detail, Mapping) else None
+    if not isinstance(told, Mapping):
+        return ()
+    final = {"final": "yes: waiting does not mend it" if told.get("final") else "no: it may heal by itself"}
+    told = {**told, **final}
+    return tuple((label, str(told[key])) for key, label in _CHAIN if told.get(key) not in (None, ""))
 
 
 def loss_list(history: History) -> tuple[tuple[str, str], ...]:

@@ -119,6 +119,10 @@ def _hold_ended(event: Event) -> str:
     return f"hold {event.subject}: {verb} after {looked}, {answer(event.data)}"
 
 
+def _unanswered(event: Event) -> str:
+    return f"{event.kind.partition('.')[0]} {event.subject}: no answer, {event.data['error']}"
+
+
 def _observed(event: Event) -> str:
     value, reading = event.data["value"], event.data.get("reading")
     if reading in ("census", "inventory", "loss") and isinstance(value, Mapping | list):
@@ -164,6 +168,9 @@ _SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "sabotage.ended": lambda e: f"sabotage {e.subject}: undone",
     "hold.begun": lambda e: f"hold {e.subject}: for {_seconds(e.data['lasting_s'])} it must stay as it is",
     "hold.ended": _hold_ended,
+    "require.failed": _unanswered,
+    "until.failed": _unanswered,
+    "hold.failed": _unanswered,
     "heal.begun": lambda e: f"heal {e.subject}: begun",
     "heal.ended": lambda e: f"heal {e.subject}: done",
     "judging": lambda e: f"judging by {len(e.data['checks'])} checks",

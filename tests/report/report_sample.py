@@ -72,9 +72,12 @@ class Script:
                  not_before_us=None if not_before is None else us(not_before), flaps=0, within_s=within,
                  settle_s=settle, waited_s=max(met - begin, 0.0) + settle, detail=detail or {})  # fmt: skip
 
-    def gave_up(self, subject: str, begin: float, within: float, expected: str, actual: str) -> None:
+    def gave_up(
+        self, subject: str, begin: float, within: float, expected: str, actual: str, detail: Any = None
+    ) -> None:
         self.say(begin + within, "until.ended", subject, state="PENDING", expected=expected, actual=actual, met_us=None,
-                 not_before_us=None, flaps=0, within_s=within, settle_s=0.0, waited_s=within, detail={})  # fmt: skip
+                 not_before_us=None, flaps=0, within_s=within, settle_s=0.0, waited_s=within,
+                 detail=detail or {})  # fmt: skip
 
     def changed(self, at: float, subject: str, state: str, expected: str, actual: str, done: int | None = None) -> None:
         self.say(at, "probe.changed", subject, state=state, expected=expected, actual=actual, done=done,
@@ -265,7 +268,10 @@ def refuted() -> DrillReport:
             total=None,
             left_s=172.0 - i * 8,
         )
-    s.gave_up(subject, 0.36, 180.0, expected, NASTY)
+    why = "a ResourceQuota does not allow it"
+    chain = {"application": "cortex-core", "wave": 0, "resource": "ConfigMap cortex/settings", "symptom": "is missing",
+             "cause": "quota", "words": why, "message": NASTY[:300], "final": False}  # fmt: skip
+    s.gave_up(subject, 0.36, 180.0, expected, NASTY, {"chain": chain})
     found = s.judged(180.4)
     found.append(
         Finding("the drill ran to its end", Verdict.REFUTED, "a conclusion", f"{subject}: PENDING, is {NASTY}"[:400])

@@ -303,3 +303,13 @@ def test_a_recovery_that_counts_from_a_later_fault_says_so() -> None:
     assert recovery is not None
     later = replace(first, recovery=replace(recovery, since="RevertCommit(a bad image)"))
     assert "between 311 ms and 327 ms, since RevertCommit(a bad image)" in page_of(later)
+
+
+def test_why_it_did_not_converge_is_told_from_the_application_to_the_message() -> None:
+    text = Page(PAGES["deleted_config_is_put_back"]).text
+    told = ("Why it did not converge", "Application cortex-core", "Wave 0", "Object ConfigMap cortex/settings",
+            "Found is missing", "Because a ResourceQuota does not allow it", "Its controller says <script>",
+            "Final no: it may heal by itself")  # fmt: skip
+    places = [text.index(part) for part in told]
+    assert places == sorted(places)
+    assert "Why it did not converge" not in PAGES["cluster_is_rebuilt_from_git_alone"]

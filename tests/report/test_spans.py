@@ -11,7 +11,7 @@ from report_sample import Script, census, cluster_loss, data_loss, node_loss, se
 
 from harness.core.timeline import History
 from harness.report.anatomy import states
-from harness.report.spans import faults, loss_list, nodes, waits
+from harness.report.spans import chain, faults, loss_list, nodes, waits
 
 
 def s(value: float) -> timedelta:
@@ -147,3 +147,20 @@ def test_a_loss_list_of_another_shape_is_read_as_far_as_it_goes(value: Any) -> N
     script = Script()
     script.say(1, "observed", "loss", reading="loss", value=value)
     assert loss_list(history(script)) == ((("?", "3"),) if value == [{"why": 3}] else ())
+
+
+def test_a_probe_that_could_not_answer_ends_its_wait() -> None:
+    script = injected()
+    script.say(2, "until.begun", "p")
+    script.say(4, "until.failed", "p", error="ValueError: x")
+    script.say(9, "note", "x", text="later")
+    (only,) = waits(history(script))
+    assert (only.outcome, only.length) == ("no answer", s(2))
+
+
+@pytest.mark.parametrize("detail", [None, {}, {"chain": 7}, {"chain": {}}])
+def test_without_a_chain_only_finality_is_told_where_there_is_one(detail: Any) -> None:
+    script = injected()
+    script.say(9, "until.ended", "p", state="BROKEN", detail=detail)
+    told = chain(history(script))
+    assert told == ((("Final", "no: it may heal by itself"),) if detail == {"chain": {}} else ())
