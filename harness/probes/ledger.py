@@ -25,7 +25,7 @@ from harness.core.observation import Observation, State
 from harness.effects.waiting import Signal
 from harness.gitops.platform import Platform
 
-EVERY = 100 * MILLISECOND
+EVERY = 50 * MILLISECOND
 ANSWER_WITHIN = 2 * SECOND  # per row: a workload that is gone must not hold up the next attempt
 REPORT_EVERY = SECOND  # rows become one event on the timeline at least this often
 _NO_ANSWER = (ApiUnreachable, ApiRefused, ProvisionFailed)
