@@ -146,7 +146,8 @@ def pod_cause(pod: Object, images: Mapping[str, str]) -> Cause | None:
         if found := _container(status, as_in_git=name in images and images[name] == present.get(name)):
             return found
     if dig(pod, "status", "phase") == "Failed":
-        message = str(dig(pod, "status", "message", default=""))
+        ended = [_ending(dig(s, "state", "terminated", default={})) for s in statuses]
+        message = dig(pod, "status", "message") or "; ".join(text for text in ended if text)
         return Cause("pod failed", f"a Pod failed ({dig(pod, 'status', 'reason', default='Error')})", message)
     return None
 
@@ -194,7 +195,10 @@ def _container(status: Mapping[str, object], *, as_in_git: bool) -> Cause | None
 
 
 def _last_words(status: Mapping[str, object]) -> str:
-    ended = dig(status, "lastState", "terminated", default={})
+    return _ending(dig(status, "lastState", "terminated", default={}))
+
+
+def _ending(ended: Mapping[str, object]) -> str:
     told = ended.get("message") or ended.get("reason") or ""
     return f"exit code {ended['exitCode']} {told}".strip() if "exitCode" in ended else str(told)
 

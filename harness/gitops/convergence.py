@@ -201,7 +201,7 @@ class Converged:
         if problems:
             judgement, text = min(problems, key=lambda p: p[0].state is not State.BROKEN)
             state, actual = judgement.state, text or judgement.actual
-            if chain is not None and (chain.final or state is not State.BROKEN):
+            if chain and (chain.final or state is not State.BROKEN or actual.startswith(f"{chain.application}: ")):
                 state, actual = State.BROKEN if chain.final else state, chain.sentence()
             detail = {"chain": chain.to_record()} if chain is not None else {}
             return Observation(state, self.subject, expected, actual, now, None, done, total, detail)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from harness.cluster.live_store import Seen
 from harness.core.clock import SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
 from harness.core.objects import Kind, Object, Ref, ref_of
-from harness.core.observation import State
+from harness.core.observation import UNREACHABLE, State
 from harness.effects.waiting import Signal, until
 from harness.gitops.argocd import DEPLOYMENT
 from harness.gitops.convergence import SETTLE, Converged, Moment, latest, watched_kinds
@@ -105,6 +106,7 @@ class FakePlatform:
     plan: BootstrapPlan
     clock: FakeClock = field(default_factory=FakeClock)
     engine: Any = field(default_factory=FakeEngine)
+    api: Any = None
     shown: FakeView | None = None
 
     @property
@@ -491,3 +493,46 @@ def test_argo_cd_is_left_a_moment_to_compare_by_itself(platform: FakePlatform) -
     platform.clock.sleep(SECOND)
     probe.observe()
     assert platform.engine.asked == [("one", False)]
+
+
+def test_the_cause_is_told_after_three_seconds_and_ends_the_wait_where_it_is_final(platform: FakePlatform) -> None:
+    platform.arrive()
+    stuck = unready(platform.view.seen[API].object)
+    stuck["metadata"]["uid"] = "uid-api"
+    platform.view.put(stuck)
+    refusal = 'pods "x" is forbidden: [maximum memory usage per Container is 128Mi, but limit is 256Mi]'
+    platform.view.put({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "spec": {}, "metadata": {
+            "name": "api-1", "namespace": "one", "uid": "uid-rs", "ownerReferences": [{"uid": "uid-api"}]},
+        "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": refusal}]},
+    })  # fmt: skip
+    said: list[str] = []
+    outcome = until(Converged(platform), within=60 * SECOND, clock=platform.clock,
+                    on_change=lambda seen: said.append(seen.actual))  # fmt: skip
+    assert outcome.last.state is State.BROKEN
+    assert outcome.waited == 3 * SECOND
+    assert said == [
+        "one: Deployment one/api 0 of 1 replicas available",
+        "one, wave 0: Deployment one/api 0 of 1 replicas available, because a LimitRange does not allow it: " + refusal,
+    ]
+    assert outcome.last.detail["chain"]["cause"] == "limit range"
+
+
+def test_a_kind_that_comes_with_a_later_commit_is_observed(platform: FakePlatform) -> None:
+    widgets = Kind("example.org", "v1", "Widget", "widgets", namespaced=True)
+    platform.api = SimpleNamespace(kind=lambda group, kind: widgets)
+    platform.arrive()
+    probe = Converged(platform)
+    assert probe.observe().met
+    platform.repo.commit({"apps/two/widget.yaml": WIDGET}, "a widget")
+    probe.observe()
+    assert widgets in platform.view.kinds
+    platform.arrive()
+    assert probe.observe().total == 4
+    assert probe.observe().met
+
+
+def test_an_api_that_cannot_be_seen_is_told_as_such(platform: FakePlatform) -> None:
+    platform.arrive()
+    platform.view.answering = False
+    assert Converged(platform).observe().detail == {UNREACHABLE: True}

@@ -465,3 +465,17 @@ def test_a_judgement_that_is_broken_makes_its_chain_final() -> None:
     assert chain is not None
     assert chain.final
     assert chain.cause.words == "it stays after forced refreshes"
+
+
+def test_a_job_that_failed_is_told_with_the_last_words_of_its_pod() -> None:
+    live = thing("batch/v1", "Job", "migrate", spec={"template": {"spec": {}}}, status={
+        "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
+    })  # fmt: skip
+    ended = {"name": "c", "state": {"terminated": {"exitCode": 2, "message": "no such table"}}}
+    world = World(live, pod(live, "migrate-x", phase="Failed", containerStatuses=[ended]))
+    chain = find(world, live)
+    assert chain is not None
+    assert chain.sentence() == (
+        "shop, wave 0: Job shop/migrate failed: BackoffLimitExceeded, because a Pod failed (Error): "
+        "exit code 2 no such table"
+    )
