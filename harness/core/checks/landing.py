@@ -34,7 +34,7 @@ def fault_landed() -> Check:
             claim,
             Verdict.HELD,
             "every fault confirmed",
-            "; ".join(e.data["actual"] for e in confirmed),
+            "; ".join(dict.fromkeys(e.data["actual"] for e in confirmed)),
             evidence,
         )
 
