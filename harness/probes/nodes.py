@@ -263,7 +263,8 @@ class _ReadyAgain(_OfNode):
             told = problem or "Ready"
         if first is None or not view.answering:
             return self.pending(told if view.answering else "the API does not answer")
-        return self.met("Ready and schedulable", Moment(max(first.previous_ns or 0, back_ns), first.received_ns))
+        moment = Moment(max(first.previous_ns or 0, back_ns), first.received_ns)
+        return self.met("Ready and schedulable", moment, nodes_ns={self.away.node: first.received_ns})
 
     def _stale(self, node: Object, back_ns: int) -> str:
         """A Node that was never called NotReady is shown as Ready all the time: only its kubelet's own word counts."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import takewhile
 
 from harness.core.text import duration
 from harness.report.anatomy import Moment
@@ -138,7 +139,7 @@ def _groups(
     ends = {s.end for s in drill.path.steps}
     return [
         ("Faults", tuple(_fault_lane(scale, s, fault) for s in drill.faults[:LANES])),
-        ("Nodes", tuple(_node_lane(scale, n) for n in drill.nodes[:LANES])),
+        ("Nodes", tuple(_node_lane(scale, n, _shared(drill.nodes)) for n in drill.nodes[:LANES])),
         ("Applications, until converged",
          (*(_moment_lane(scale, m, fault, m.name in last) for m in met["converged"]), *still)[:LANES]),
         ("Services, until the first answer",
@@ -157,19 +158,26 @@ def _fault_lane(scale: _Scale, span: Span, first: timedelta) -> Lane:
     return Lane(name, duration(span.length), f"{name}: {begun}, {told}", (scale.bar(span, "harmed", ""),))
 
 
-def _node_lane(scale: _Scale, node: NodeStory) -> Lane:
-    name, end = clean(node.name, 60), scale.end
+def _shared(nodes: Sequence[NodeStory]) -> int:
+    """How much all names have in common, up to a hyphen: of `k3d-x-agent-0` and `k3d-x-server-0` it is `k3d-x-`."""
+    together = list(takewhile(lambda letters: len(set(letters)) == 1, zip(*(n.name for n in nodes), strict=False)))
+    return "".join(letters[0] for letters in together).rfind("-") + 1 if len(nodes) > 1 else 0
+
+
+def _node_lane(scale: _Scale, node: NodeStory, shared: int) -> Lane:
+    """Red while it was away, as far as that was seen; pale from when it may have been back, but nobody looked."""
+    short, name, end = clean(node.name[shared:], 60), clean(node.name, 60), scale.end
     if node.hit is None:
-        return Lane(
-            name, "untouched", f"{name}: untouched", lines=(scale.bar(Span("", scale.begin, end), "steady", ""),)
-        )
-    before = scale.bar(Span("", scale.begin, node.hit), "steady", "")
-    down = scale.bar(Span("", node.hit, node.back or end), "harmed", "")
+        whole = scale.bar(Span("", scale.begin, end), "steady", "")
+        return Lane(short, "untouched", f"{name}: untouched", lines=(whole,))
+    back = node.back or node.healed or end
+    lines = (scale.bar(Span("", scale.begin, node.hit), "steady", ""),
+             scale.bar(Span("", back, end), "settled" if node.back else "unproven", ""))  # fmt: skip
+    down = scale.bar(Span("", node.hit, back), "harmed", "")
     if node.back is None:
-        return Lane(name, "hit", f"{name}: hit; when it was back was not asked", (down,), (before,))
+        return Lane(short, "hit", f"{name}: hit; when it was back was not asked", (down,), lines)
     away = duration(node.back - node.hit)
-    after = scale.bar(Span("", node.back, end), "settled", "")
-    return Lane(name, away, f"{name}: hit, back {away} later", (down,), (before, after))
+    return Lane(short, away, f"{name}: hit, back {away} later", (down,), lines)
 
 
 def _still_lane(scale: _Scale, application: str) -> Lane:

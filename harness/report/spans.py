@@ -16,7 +16,7 @@ Read beside the events named in `core.checks`:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -105,28 +105,32 @@ def _outcome(kind: str, ended: Event | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NodeStory:
-    """A node: from when to when it was out of order, if it was. `back` is None where nobody saw it come back."""
+    """A node: from when to when it was out of order, if it was. `back` is None where nobody saw it come back.
+
+    `healed` is when we had undone the fault: from there on it may have been back.
+    """
 
     name: str
     hit: timedelta | None = None
     back: timedelta | None = None
+    healed: timedelta | None = None
 
 
 def nodes(history: History) -> tuple[NodeStory, ...]:
     """Every node of the first census, and which of them a fault hit. Empty where no fault named a node."""
-    hits: dict[str, tuple[timedelta, timedelta | None]] = {}
+    hits: dict[str, NodeStory] = {}
     known = _counted_nodes(history)
-    for event in history.of("fault.injected"):
-        begin = microseconds(event.data.get("accepted_us"), event.at)
+    for event, fault in zip(history.of("fault.injected"), faults(history), strict=True):
+        healed = None if fault.outcome == "not undone" else fault.end
         for name in _named_nodes(event.data.get("touches"), known):
-            hits.setdefault(name, (begin, None))
+            hits.setdefault(name, NodeStory(name, fault.begin, None, healed))
     if not hits:
         return ()
     for name, at in _node_moments(history):
-        if name in hits and at > hits[name][0]:
-            hits[name] = (hits[name][0], at)
-    names = [*known, *(n for n in hits if n not in known)]
-    return tuple(NodeStory(n, *hits[n]) if n in hits else NodeStory(n) for n in names)
+        story = hits.get(name)
+        if story is not None and story.hit is not None and at > story.hit:
+            hits[name] = replace(story, back=at)
+    return tuple(hits.get(n) or NodeStory(n) for n in [*known, *(n for n in hits if n not in known)])
 
 
 def _counted_nodes(history: History) -> list[str]:

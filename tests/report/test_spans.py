@@ -11,6 +11,7 @@ from report_sample import Script, census, cluster_loss, data_loss, node_loss, se
 
 from harness.core.timeline import History
 from harness.report.anatomy import states
+from harness.report.picture import timeline
 from harness.report.spans import chain, faults, loss_list, nodes, waits
 
 
@@ -164,3 +165,20 @@ def test_without_a_chain_only_finality_is_told_where_there_is_one(detail: Any) -
     script.say(9, "until.ended", "p", state="BROKEN", detail=detail)
     told = chain(history(script))
     assert told == ((("Final", "no: it may heal by itself"),) if detail == {"chain": {}} else ())
+
+
+def test_a_node_that_was_healed_and_never_looked_at_may_have_been_back_from_then_on() -> None:
+    script = injected(touches=["Node k3d-dr-main-agent-1"])
+    script.say(5, "heal.begun", "Crash(x)")
+    script.say(6, "heal.ended", "Crash(x)")
+    (hit,) = [n for n in nodes(history(script)) if n.hit is not None]
+    assert (hit.back, hit.healed) == (None, s(6))
+
+
+def test_lanes_of_nodes_leave_out_what_all_names_have_in_common() -> None:
+    drawn = timeline(node_loss())
+    assert drawn is not None
+    lanes = dict(drawn.groups)["Nodes"]
+    assert [(lane.name, lane.title.partition(":")[0]) for lane in lanes] == [
+        ("agent-0", "k3d-dr-main-agent-0"), ("agent-1", "k3d-dr-main-agent-1"), ("server-0", "k3d-dr-main-server-0"),
+    ]  # fmt: skip
