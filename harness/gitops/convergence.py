@@ -9,9 +9,10 @@ and reported: where Argo CD looks at another commit than the newest, it is nudge
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -181,7 +182,8 @@ class Converged:
 
     def _judge(self, memory: _Memory, now: int) -> Observation:
         problems: list[tuple[Judgement, str]] = []
-        cases: list[Case] = []
+        cases: list[Callable[[], Case]] = []  # made only where a cause is sought: this is asked at every event
+        unmet: list[tuple[str, bool]] = []
         done = total = 0
         memory.explainer.watch_more(memory.view, [o for app in memory.applications for o in app.objects], now)
         for app in memory.applications:
@@ -191,13 +193,14 @@ class Converged:
             done, total = done + sum(o.met for o in objects), total + len(objects)
             if problem := _first_problem(app, found, objects):
                 problems.append(problem)
-                cases.append(_case(memory, app, live, found, objects))
+                unmet.append((app.name, any(j.state is State.BROKEN for j in (found, *objects))))
+                cases.append(partial(_case, memory, app, live, found, objects))
             self._consider_refresh(memory, app, live, now)
         who = f"Application {self._only}" if self._only else "every Application"
         expected = f"{who} at {memory.head[:10]}, and its objects live and rolled out"
         if not problems and not self._only and (extra := _extra(memory)):
             problems.append((extra, ""))
-        chain = memory.explainer.explain(memory.view, cases, now)
+        chain = memory.explainer.explain(memory.view, unmet, cases, now)
         if problems:
             judgement, text = min(problems, key=lambda p: p[0].state is not State.BROKEN)
             state, actual = judgement.state, text or judgement.actual

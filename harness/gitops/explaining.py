@@ -14,7 +14,6 @@ from typing import Any
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
 from harness.core.objects import Kind, Object, dig
-from harness.core.observation import State
 from harness.gitops.argocd import APPLICATION, DEFINITION, DEPLOYMENT, STATEFUL_SET
 from harness.gitops.diagnosis import CLAIM, EVENT, NAMESPACE, NODE, POD, REPLICA_SET, Case, Chain, diagnose
 from harness.gitops.render import DesiredObject
@@ -71,18 +70,23 @@ class Explainer:
     _unwatched: tuple[DesiredObject, ...] | None = None
     _asked_kinds_ns: int | None = None
 
-    def explain(self, view: Any, cases: Sequence[Case], now: int) -> Chain | None:
-        """The chain of the case that matters most: a final one, else the first of which anything is known."""
-        self._open_ns = {c.app.name: self._open_ns.get(c.app.name, now) for c in cases}
-        due = [c for c in cases if c.found.state is State.BROKEN or any(j.state is State.BROKEN for _, j in c.bad)
-               or between_ns(self._open_ns[c.app.name], now) >= DIAGNOSE_AFTER]  # fmt: skip
+    def explain(
+        self, view: Any, unmet: Sequence[tuple[str, bool]], cases: Sequence[Callable[[], Case]], now: int
+    ) -> Chain | None:
+        """The chain of the case that matters most: a final one, else the first of which anything is known.
+
+        `unmet` names the Applications that have not arrived, and says whether they are BROKEN; `cases` make theirs.
+        """
+        self._open_ns = {name: self._open_ns.get(name, now) for name, _ in unmet}
+        due = [i for i, (name, broken) in enumerate(unmet)
+               if broken or between_ns(self._open_ns[name], now) >= DIAGNOSE_AFTER]  # fmt: skip
         if not due:
             self._chain = None
             return None
-        broken = any(c.found.state is State.BROKEN for c in due)
-        if broken or self._looked_ns is None or between_ns(self._looked_ns, now) >= DIAGNOSE_EVERY:
+        at_once = any(broken for _, broken in unmet)
+        if at_once or self._looked_ns is None or between_ns(self._looked_ns, now) >= DIAGNOSE_EVERY:
             self._looked_ns = now
-            chains = [chain for case in due if (chain := diagnose(case, view, self._events_of))]
+            chains = [chain for i in due if (chain := diagnose(cases[i](), view, self._events_of))]
             self._chain = min(chains, key=lambda c: not c.final, default=None)
         return self._chain
 

@@ -37,6 +37,7 @@ class World:
         self.message = "no volume"
         self.api = SimpleNamespace(list=self.list, kind=self.kind)
         self.explainer = Explainer(self, self.clock)
+        self.made = 0
 
     def get(self, ref: Ref) -> Any:
         return SimpleNamespace(object=CLAIM) if ref == ref_of(CLAIM) else None
@@ -63,8 +64,14 @@ class World:
                 return kind
         raise ApiRefused(404, "NotFound", name)
 
+    def _make(self, case: Case) -> Case:
+        self.made += 1
+        return case
+
     def explain(self, *cases: Case) -> str:
-        chain = self.explainer.explain(self, cases, self.clock.now_ns())
+        unmet = [(c.app.name, c.found.state is State.BROKEN) for c in cases]
+        makers = [lambda made=made: self._make(made) for made in cases]  # type: ignore[misc]
+        chain = self.explainer.explain(self, unmet, makers, self.clock.now_ns())
         return chain.sentence() if chain else ""
 
 
@@ -84,6 +91,7 @@ def test_what_is_on_its_way_is_left_alone_for_three_seconds(world: World) -> Non
     assert world.explain(case()) == ""
     world.clock.sleep(2.9 * SECOND)
     assert world.explain(case()) == ""
+    assert world.made == 0
     world.clock.sleep(0.2 * SECOND)
     assert "its claim is not bound to a volume: no volume" in world.explain(case())
 
@@ -106,6 +114,7 @@ def test_a_cause_is_sought_once_a_second_and_events_every_ten(world: World) -> N
         assert "no volume" in world.explain(case())
         world.clock.sleep(0.1 * SECOND)
     assert world.asked == ["Event shop"]
+    assert world.made <= 6
     world.message = "still none"
     world.clock.sleep(6 * SECOND)
     assert "still none" in world.explain(case())
