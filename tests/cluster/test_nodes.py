@@ -74,3 +74,34 @@ def test_a_fact_that_cannot_be_read_names_the_node() -> None:
 
     with pytest.raises(ToolError, match="file /x of node k3d-x-server-0 could not be read: no such container"):
         inside(file=file).text("/x")
+
+
+def test_sockets_and_mounts_are_asked_for_all_at_once() -> None:
+    sockets = ["tcp://0.0.0.0:10250", "tcp://:::6443", "udp://0.0.0.0:53", "unix:///run/x"]
+    mounts = [SimpleNamespace(path="/"), SimpleNamespace(path="/var/log")]
+    view = inside(
+        socket=SimpleNamespace(get_listening_sockets=lambda: sockets),
+        mount_point=SimpleNamespace(get_mountpoints=lambda: mounts),
+    )
+    assert view.listening() == {10250, 6443}
+    assert view.mounts() == {"/", "/var/log"}
+
+
+def test_a_folder_is_shown_two_levels_deep_and_one_that_is_not_there_is_empty() -> None:
+    said = {"/data": "/data/b\n/data/a\n/data/a/log\n", "/none": ""}
+    view = inside(run=lambda command, path: SimpleNamespace(stdout=said[path]))
+    assert view.tree("/data") == ("a", "a/log", "b")
+    assert view.tree("/none") == ()
+
+
+def test_pods_are_read_off_control_groups_in_either_spelling() -> None:
+    one, two = "0a1b2c3d-1111-2222-3333-444455556666", "0a1b2c3d-7777-2222-3333-444455556666"
+    said = (
+        "12:pids:/docker/ff/kubepods/burstable/pod" + one + "/c1\n1:name=systemd:/docker/ff\n"
+        "0::/kubelet.slice/kubepods.slice/kubepods-pod" + two.replace("-", "_") + ".slice/cri-c2.scope\n"
+    )
+    assert inside(run=lambda command: SimpleNamespace(stdout=said)).pods() == {one, two}
+
+
+def test_a_digest_stands_for_a_file() -> None:
+    assert inside(file=lambda path: SimpleNamespace(sha256sum=f"sha of {path}")).digest("/key") == "sha of /key"
