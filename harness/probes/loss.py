@@ -5,7 +5,8 @@ Here belongs the reading, and telling what comes back from what does not. Judgin
 What comes back: what Git describes and the root objects; what we apply to bootstrap the engine; what Kubernetes, the
 node's program and the engine make by themselves; and whatever such an object owns. All else is lost: objects that
 somebody put in, and the data of every volume claim, whose object may come back but is empty then. Who wrote an object
-is read from its managedFields; an object whose writers are unknown is listed, not trusted.
+is read from its managedFields; an object whose writers are unknown is listed, not trusted, except for Namespaces and
+ServiceAccounts that every cluster has by name.
 
 Facts: Kubernetes, "Server-Side Apply" (managedFields name every writer; a manager that names itself nothing is called
 by its program), "Garbage Collection" (ownerReferences by uid).
@@ -28,8 +29,11 @@ from harness.probes.census import counted
 # it ships, our node image, Argo CD.
 SYSTEM = (
     "kube-*", "kubelet*", "cloud-controller-manager", "k3s*", "deploy@*", "helm-controller*", "local-path-provisioner",
-    "coredns", "metrics-server", "traefik*", "node", "drill-node", "argocd-*",
+    "coredns", "metrics-server", "traefik*", "node", "drill-node", "argocd-*", "api-priority-and-fairness-*",
+    "clusterrole-aggregation-controller",
 )  # fmt: skip
+# An object without a field of its own has no writers on record: these come with a cluster all the same.
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
 
@@ -44,7 +48,7 @@ class _LossList:
         Raises ApiUnreachable, ApiRefused, ProvisionFailed, ConfigError (Git cannot be rendered).
         """
         platform = self.platform
-        wanted = {*platform.refs(), *_roots(platform)}
+        wanted = {*platform.refs(), *_roots(platform), Ref("", "Namespace", "", platform.plan.namespace)}
         kinds = [kind for kind in platform.api.kinds() if counted(kind)]
         return listed((item for kind in kinds for item in _items(platform, kind)), wanted)
 
@@ -66,7 +70,7 @@ def _why(item: Object, described: set[Ref], there: set[str]) -> str:
     """Why an object would be lost; nothing if it comes back, or if it is its owner that counts."""
     ref = ref_of(item)
     writers = _writers(item)
-    by_itself = _bootstrapped(item) or bool(writers and all(_is_system(writer) for writer in writers))
+    by_itself = _bootstrapped(item) or (all(map(_is_system, writers)) if writers else _comes_with_a_cluster(ref))
     if ref.kind == "PersistentVolumeClaim":
         size = dig(item, "spec", "resources", "requests", "storage", default="size unknown")
         maker = "Git describes" if ref in described else "a controller makes" if by_itself else "nobody makes"
@@ -92,6 +96,12 @@ def _bootstrapped(item: Object) -> bool:
     """Whether we applied it: the engine's manifests, which a rebuild applies again."""
     entries: Iterable[Mapping[str, Any]] = dig(item, "metadata", "managedFields", default=[])
     return any(entry.get("manager") == MANAGER and entry.get("operation") == "Apply" for entry in entries)
+
+
+def _comes_with_a_cluster(ref: Ref) -> bool:
+    if ref.kind == "Namespace":
+        return ref.name in SYSTEM_NAMESPACES
+    return ref.kind == "ServiceAccount" and (ref.name == "default" or ref.namespace in SYSTEM_NAMESPACES[1:])
 
 
 def _is_system(writer: str) -> bool:

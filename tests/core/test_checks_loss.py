@@ -142,6 +142,7 @@ BEFORE: dict[str, dict[str, str]] = {
     "Secret shop/key": {"uid": "1"},
     CLAIM: {"uid": "2"},
     "PersistentVolume pvc-2": {"uid": "3"},
+    "Secret kube-system/bootstrap-token-abc": {"uid": "6"},
     "Deployment shop/api": {"uid": "4"},
     "Pod shop/api-x": {"uid": "5", "owner": "4"},
 }

@@ -42,6 +42,10 @@ DEPLOYMENT = obj("Deployment", "api", "argocd-controller", "kubectl-edit", group
         obj("StorageClass", "local-path", "=drill-node", group="storage.k8s.io", namespace=""),
         obj("ConfigMap", "argocd-cm", "=drill", "kubectl-edit", namespace="argocd"),
         obj("Service", "kubernetes", "kube-apiserver", "somebody/status", namespace="default"),
+        obj("FlowSchema", "probes", "api-priority-and-fairness-config-producer-v1", group="flowcontrol", namespace=""),
+        obj("Namespace", "kube-public", namespace=""),
+        obj("ServiceAccount", "default"),
+        obj("ServiceAccount", "job-controller", namespace="kube-system"),
         obj("PersistentVolume", "pvc-1", "node", namespace="", annotations={"pv.kubernetes.io/provisioned-by": "x"}),
     ],
     ids=lambda item: f"{item['kind']}-{item['metadata']['name']}",
@@ -57,6 +61,9 @@ def test_what_comes_back_is_not_on_the_list(item: Object) -> None:
         (obj("Namespace", "extra", "kubectl", "kube-controller-manager"), "not in Git: written by kubectl"),
         (obj("Secret", "key", "drill"), "not in Git: written by drill"),  # not applied: so not at bootstrap
         (obj("ConfigMap", "x"), "not in Git: written by nobody known"),
+        (obj("ServiceAccount", "robot"), "not in Git: written by nobody known"),
+        (obj("ServiceAccount", "robot", namespace="default"), "not in Git: written by nobody known"),
+        (obj("Namespace", "mine", namespace=""), "not in Git: written by nobody known"),
         (obj("ConfigMap", "x", "helm", owner="uid-of-nobody"), "not in Git: written by helm"),
         (obj("PersistentVolume", "disk", "kubectl", namespace=""), "not in Git: written by kubectl"),
         (
@@ -95,7 +102,7 @@ class Shop:
     def __post_init__(self) -> None:
         root = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
                 "metadata": {"name": "shop", "namespace": "argocd"}}  # fmt: skip
-        self.plan = SimpleNamespace(root_objects=lambda repo: (root,))
+        self.plan = SimpleNamespace(root_objects=lambda repo: (root,), namespace="argocd")
         self.repo = "the repository"
 
     @property
@@ -107,12 +114,16 @@ class Shop:
 
     def kinds(self) -> tuple[Kind, ...]:
         both = ("list", "watch")
-        return (Kind("", "v1", "Secret", "secrets", True, both), Kind("", "v1", "Event", "events", True, both),
-                Kind("argoproj.io", "v1", "Application", "applications", True, both),
-                Kind("", "v1", "TokenReview", "tokenreviews", False, ("create",)))  # fmt: skip
+        return (
+            Kind("", "v1", "Secret", "secrets", True, both),
+            Kind("", "v1", "Event", "events", True, both),
+            Kind("argoproj.io", "v1", "Application", "applications", True, both),
+            Kind("", "v1", "Namespace", "namespaces", False, both),
+            Kind("", "v1", "TokenReview", "tokenreviews", False, ("create",)),
+        )
 
     def list(self, kind: Kind) -> Any:
-        assert kind.kind in ("Secret", "Application")
+        assert kind.kind in ("Secret", "Application", "Namespace")
         if self.refuses is not None and kind.kind == "Application":
             raise self.refuses
         return SimpleNamespace(items=tuple(o for o in self.objects if o["kind"] == kind.kind))
@@ -125,7 +136,8 @@ def read(shop: Shop) -> list[dict[str, str]]:
 def test_every_kind_that_is_kept_is_read_and_a_secret_is_only_named() -> None:
     secret = obj("Secret", "key", "kubectl-create", data={"value": "aHVzaA=="}, type="Opaque")
     root = obj("Application", "shop", "kubectl", group="argoproj.io", namespace="argocd")
-    found = read(Shop([secret, root]))
+    engine = obj("Namespace", "argocd", namespace="")
+    found = read(Shop([secret, root, engine]))
     assert found == [{"identity": "Secret shop/key", "why": "not in Git: written by kubectl-create"}]
     assert "aHVzaA" not in json.dumps(found)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.core.checks.check import Check
@@ -25,7 +26,8 @@ from harness.core.timeline import Event, History
 from harness.core.verdict import Finding, Verdict
 
 CLAIM = "PersistentVolumeClaim "
-_DYNAMIC = "PersistentVolume pvc-"  # made for a claim, and named after its uid: the claim stands for it
+# Made by the cluster under a name of chance: a claim's volume (the claim stands for it), the token by which nodes join.
+_BY_CHANCE = ("PersistentVolume pvc-*", "Secret kube-system/bootstrap-token-*")
 
 
 def data_loss_within(limit: timedelta | None = None) -> Check:
@@ -224,13 +226,17 @@ def _mistakes(
 ) -> list[str]:
     unlisted = [name for name in made if name not in listed]
     survived = [name for name in sorted(listed) if name in new and not _emptied(name, old, new)]
-    also = [name for name in sorted(old.keys() - new.keys() - listed)
-            if not old[name].get("owner") and not name.startswith(_DYNAMIC)]  # fmt: skip
+    gone = sorted(old.keys() - new.keys() - listed)
+    also = [name for name in gone if not old[name].get("owner") and not _named_by_chance(name)]
     return [
         *([f"put in by hand and not listed: {some(unlisted)}"] if unlisted else []),
         *([f"listed, and there after the rebuild: {some(survived)}"] if survived else []),
         *([f"lost and not listed: {some(also)}"] if also else []),
     ]
+
+
+def _named_by_chance(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _BY_CHANCE)
 
 
 def _emptied(name: str, old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> bool:
