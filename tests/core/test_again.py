@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.core.checks import CHECKS, Check, recovered_within
 from harness.core.checks.again import RAN, judge_again
@@ -158,3 +162,24 @@ def test_the_verdict_is_the_join_of_the_findings(world: World) -> None:
         self_heal_story(world)
     judged = judge_again(stored(world), CHECKS)
     assert judged.verdict is join(f.verdict for f in judged.findings)
+
+
+KINDS = ("judging", "finding", "fault.injected", "fault.confirmed", "until.begun", "until.ended", "hold.ended",
+         "observed", "sabotage.begun", "twin.story", "drill.ended", "drill.begun")  # fmt: skip
+SPEC = st.fixed_dictionaries({"name": st.sampled_from([*sorted(CHECKS), "moon"]), "args": st.just({})})
+VALUE = st.none() | st.integers(-9, 9) | st.text(max_size=4) | st.lists(SPEC | st.integers(0, 3), max_size=3)
+FIELDS = ("checks", "claim", "verdict", "expect", "naming", "state", "reading", "value", "detail", "met_us")
+DATA = st.dictionaries(st.sampled_from(FIELDS), VALUE)
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), DATA), max_size=10), st.booleans())
+def test_any_timeline_can_be_judged_and_only_a_whole_one_can_be_held(
+    made: list[tuple[str, dict[str, Any]]], cut: bool
+) -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    events = tuple(Event(i, timedelta(seconds=i), begun, kind, "x", data) for i, (kind, data) in enumerate(made))
+    judged = judge_again(History(events, truncated=cut), CHECKS)
+    kinds = {event.kind for event in events}
+    assert judged.findings or "judging" in kinds
+    if judged.verdict is Verdict.HELD:
+        assert {"judging", "drill.ended"} <= kinds
