@@ -14,25 +14,25 @@ AWAITED = "what was waited for came"
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_controller_killed_in_the_middle_of_a_sync")
 def test_controller_that_does_not_come_back(drill: Drill, platform: Platform) -> None:
-    """With the controller held down after its death, the interrupted sync never ends, and the drill says so."""
+    """With the controller held down after its death the interrupted sync never ends, and the drill names it."""
     down = HoldDown(platform, "application-controller")
-    with drill.sabotage(down, expect=AWAITED, patience=20 * SECOND):
+    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=20 * SECOND):
         test_engine_loss.test_controller_killed_in_the_middle_of_a_sync(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_repo_server_killed_in_the_middle_of_a_sync")
 def test_repo_server_that_does_not_come_back(drill: Drill, platform: Platform) -> None:
-    """With the repo-server held down after its death, the interrupted sync never ends, and the drill says so."""
+    """With the repo-server held down after its death the interrupted sync never ends, and the drill names it."""
     down = HoldDown(platform, "repo-server")
-    with drill.sabotage(down, expect=AWAITED, patience=20 * SECOND):
+    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=20 * SECOND):
         test_engine_loss.test_repo_server_killed_in_the_middle_of_a_sync(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_redis_killed_in_the_middle_of_a_sync")
 def test_redis_that_does_not_come_back(drill: Drill, platform: Platform) -> None:
-    """With the cache held down after its death, the interrupted sync never ends, and the drill says so."""
+    """With the cache held down after its death Argo CD is not whole, though the sync ends, and the drill names it."""
     down = HoldDown(platform, "redis")
-    with drill.sabotage(down, expect=AWAITED, patience=20 * SECOND):
+    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=20 * SECOND):
         test_engine_loss.test_redis_killed_in_the_middle_of_a_sync(drill, platform)
 
 

@@ -40,6 +40,11 @@ class HoldDown:
     def subject(self) -> str:
         return f"HoldDown({self.component})"
 
+    @property
+    def names(self) -> str:
+        """How the component that is missed is called."""
+        return str(self.workload)
+
     def begin(self) -> None:
         """Remember who it is. Raises ConfigError when it is not there to be held down."""
         self._alive = self._identity()

@@ -7,7 +7,7 @@ did what it had to do once. Whether live is what Git says is `harness.probes.syn
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from harness.core.errors import ConfigError, ProvisionFailed
 from harness.core.objects import Kind, Ref, dig
 from harness.core.observation import Observation, Probe, State
-from harness.faults.engine import component, pod_of
+from harness.faults.engine import COMPONENTS, component, pod_of
 from harness.faults.git_server import StopGitServer
 from harness.gitops.argocd import Ready
 from harness.gitops.platform import Platform
@@ -49,11 +49,22 @@ class _EngineReady:
             return Observation(State.PENDING, self.subject, "Argo CD, ready", str(error), self._platform.clock.now_ns())
         if self._ready is None or self._of is not engine:
             self._of, self._ready = engine, engine.ready(view)
-        return self._ready.observe()
+        answer = self._ready.observe()
+        if answer.met and (held := self._held_down(view)):
+            actual = f"{held} is held at no replicas"
+            return replace(answer, state=State.PENDING, actual=actual, at_ns=self._platform.clock.now_ns(),
+                           not_before_ns=None)  # fmt: skip
+        return answer
+
+    def _held_down(self, view: Any) -> Ref | None:
+        """A component of which nobody is wanted: rolled out completely, as far as its controller is concerned."""
+        refs = [component(name) for name in COMPONENTS]
+        found = [(ref, view.get(ref)) for ref in refs]
+        return next((ref for ref, seen in found if seen and dig(seen.object, "spec", "replicas") == 0), None)
 
 
 def engine_ready(platform: Platform) -> Probe:
-    """Argo CD's CRDs are Established, its components rolled out, its default project is there."""
+    """Argo CD's CRDs are Established, each of its components is wanted and rolled out, its default project is there."""
     return _EngineReady(platform)
 
 

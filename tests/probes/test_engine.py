@@ -19,7 +19,7 @@ from harness.faults.git_server import StopGitServer
 from harness.probes import engine as module
 from harness.probes.engine import engine_ready, git_missed, just_compared, statuses, syncing, work_done
 from harness.testing import FakeProbe
-from tests.engineroom import EngineRoom, application
+from tests.engineroom import COMPONENTS, EngineRoom, application
 from tests.gitstage import SHOP, GitStage
 from tests.stage import desired
 from tests.worlds import NOW
@@ -63,6 +63,21 @@ def test_it_is_the_engines_own_answer(room: EngineRoom, state: State) -> None:
     room.engine = Readiness(room, state)  # type: ignore[assignment]
     probe = engine_ready(room)  # type: ignore[arg-type]
     assert (probe.observe().state, probe.signal, probe.subject) == (state, room.view.signal, "argocd ready")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_of_which_nobody_is_wanted_is_not_ready(room: EngineRoom, component: str) -> None:
+    room.engine = Readiness(room)  # type: ignore[assignment]
+    workload = room.workload(component)
+    workload["metadata"]["resourceVersion"] = "1"
+    room.view.event(workload)
+    probe = engine_ready(room)  # type: ignore[arg-type]
+    assert probe.observe().state is State.MET
+    workload["spec"]["replicas"] = 0
+    room.view.event(workload)
+    answer = probe.observe()
+    assert answer.state is State.PENDING
+    assert answer.actual == f"{workload['kind']} argocd/argocd-{component} is held at no replicas"
 
 
 def test_after_a_bootstrap_it_is_another_engine_that_is_asked(room: EngineRoom) -> None:
