@@ -28,6 +28,7 @@ FRONT_DOOR = "cortex-chat/chat-api"
 KEY, NOTES = "Secret cortex-chat/key-made-by-hand", "ConfigMap cortex-dev/notes-made-by-hand"
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="cluster", objective=OBJECTIVE)
 def test_cluster_is_rebuilt_from_git_alone(drill: Drill, platform: Platform) -> None:
     """A new cluster, given only Git, runs everything the lost one ran, within fifteen minutes."""

@@ -42,6 +42,7 @@ RETIRED = "apps/cortex-chat/chat-web-deployment.yaml"
 VERSION = "spec.template.spec.containers.0.env.0.value"
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="namespace", objective=REFRESHED)
 def test_pushed_commit_converges(drill: Drill, platform: Platform) -> None:
     """A new version that is pushed to Git runs on both replicas within a minute, where a webhook asks for a refresh."""

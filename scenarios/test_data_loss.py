@@ -42,6 +42,7 @@ def test_git_alone_brings_back_no_data(drill: Drill, platform: Platform) -> None
     drill.conclude(recovered_within(OBJECTIVE), git_brings_back_no_data())
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="cluster", objective=OBJECTIVE)
 def test_copy_of_the_volume_bounds_the_loss(drill: Drill, platform: Platform) -> None:
     """With a copy of the volume put back, no write is lost that was acknowledged before the copy was taken."""

@@ -48,6 +48,7 @@ FRONT_DOOR = "Service cortex-chat/chat-api"
 LABEL = "drill.example/owner"
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="namespace", objective=OBJECTIVE)
 def test_scaled_deployment_is_healed_back(drill: Drill, platform: Platform) -> None:
     """A Deployment scaled by hand goes back to the replica count in Git, by itself, within three minutes."""

@@ -45,6 +45,7 @@ TARGET, SETTING = "cortex-chat/chat-api", "apps/cortex-chat/chat-api-configmap.y
 ROLLED_OUT, MIGRATION = "Deployment cortex-chat/chat-api", "Job cortex-chat/chat-api-migration"
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="namespace", objective=RESUMED)
 def test_controller_killed_in_the_middle_of_a_sync(drill: Drill, platform: Platform) -> None:
     """A sync whose controller is killed in the middle goes on when it is back, and does nothing twice."""
@@ -84,6 +85,7 @@ def killed_in_the_middle_of_a_sync(drill: Drill, platform: Platform, component: 
     )
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="cluster", objective=REBOOTSTRAPPED)
 def test_lost_engine_comes_back_without_touching_workloads(drill: Drill, platform: Platform) -> None:
     """Argo CD lost with its namespace and its CRDs is bootstrapped from Git, and no workload notices."""
@@ -98,6 +100,7 @@ def test_lost_engine_comes_back_without_touching_workloads(drill: Drill, platfor
     drill.conclude(recovered_within(REBOOTSTRAPPED), everything_came_back(at_least=platform.promised))
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="namespace", objective=ARRIVED)
 def test_git_server_down_while_the_cluster_drifts(drill: Drill, platform: Platform) -> None:
     """Drift is healed while Git is down until Argo CD misses it; later drift, and commits, when it is back."""

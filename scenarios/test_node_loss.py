@@ -41,6 +41,7 @@ REPLACED = 10 * MINUTE
 PATIENCE = 2
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="node", objective=ELSEWHERE)
 def test_agent_crash_moves_its_workloads_elsewhere(drill: Drill, platform: Platform) -> None:
     """An agent crashes: all it ran runs on other nodes within seven minutes. It returns, and nothing runs twice."""
@@ -114,6 +115,7 @@ def test_agent_lost_for_ever_is_replaced(drill: Drill, platform: Platform) -> No
     )
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="node", objective=BACK)
 def test_server_crash_keeps_the_state_and_restarts_nothing_elsewhere(drill: Drill, platform: Platform) -> None:
     """The only server crashes and starts: the state is kept, and no workload on an agent was restarted."""

@@ -48,6 +48,7 @@ LOUDER = Edit("apps/cortex-cicd/webhook-receiver-configmap.yaml", "data.LOG_LEVE
 NO_PORT = Edit("apps/cortex-cicd/webhook-receiver-service.yaml", "spec.ports.0.port", 70000)
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="namespace", objective=OBJECTIVE)
 def test_bad_image_is_reverted(drill: Drill, platform: Platform) -> None:
     """A release whose image does not exist is taken back by `git revert`: 90 s after its push all is as before."""

@@ -17,6 +17,7 @@ data: {note: in Git after all}
 """
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="cluster", twin_of="test_cluster_is_rebuilt_from_git_alone")
 def test_cluster_loss_with_a_manifest_missing(drill: Drill, platform: Platform) -> None:
     """With a manifest missing from Git when the cluster is rebuilt, the drill names the object that is missing."""

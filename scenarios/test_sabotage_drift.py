@@ -22,6 +22,7 @@ NAMESPACE = 35 * SECOND  # an honest one takes half of it: the old namespace has
 HELD = "what had to stay so stayed so"
 
 
+@pytest.mark.smoke
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_scaled_deployment_is_healed_back")
 def test_scaled_deployment_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, a Deployment scaled by hand stays scaled, and the drill says so."""
