@@ -183,7 +183,7 @@ def test_the_api_answers_again_at_the_end_of_the_outage(stage: NodeStage) -> Non
     stage.view.outages = (old, Outage(now, now + 5, now + 90, None, "refused"))
     stage.view.answering = False
     stage.pass_time(3)
-    assert answer(probe) == (PENDING, "silent for 3 s: refused")
+    assert answer(probe) == (PENDING, "silent: refused")
     stage.view.outages = (old, Outage(now, now + 5, now + 90, now + 99, "refused"))
     stage.view.answering = True
     seen = probe.observe()
