@@ -48,8 +48,8 @@ class DownedNode:
     platform: Platform
     node: str
     blast_radius: BlastRadius = BlastRadius.NODE
-    away_ns: int | None = None  # since it was sent away
-    back_ns: int | None = None  # since we began to bring it back
+    away_ns: int | None = field(default=None, init=False)  # since it was sent away
+    back_ns: int | None = field(default=None, init=False)  # since we began to bring it back
     restarts_pods = True  # what runs on it begins anew when it is back
 
     @property
@@ -88,7 +88,7 @@ class DownedNode:
 class CrashNode(DownedNode):
     """`docker kill`: the node is dead from one moment to the next. `docker start` brings it back, with its disk."""
 
-    silences_api: bool = False
+    silences_api: bool = field(default=False, init=False)
 
     def inject(self) -> Injected:
         """Raises ConfigError (no such node), InjectFailed, UnsafeTarget."""
@@ -128,7 +128,7 @@ class FreezeNode(DownedNode):
     """`docker pause`: every process of the node stands still. `docker unpause` lets it go on where it was."""
 
     restarts_pods = False
-    refusals: list[str] = field(default_factory=list)  # what the engine said to attempts that failed
+    refusals: list[str] = field(default_factory=list, init=False)  # what the engine said to attempts that failed
 
     def inject(self) -> Injected:
         """Tries again where the engine says that it was unable to; the refusals are in `detail`.
@@ -178,9 +178,9 @@ class LoseNode(DownedNode):
     Before that, a mark is left in every volume on its disk: it proves later that what comes back is not that disk.
     """
 
-    container: str = ""
-    identity: str = ""  # digest of the kubelet's certificate
-    volumes: tuple[str, ...] = ()  # folders of the node-local volumes that went with it
+    container: str = field(default="", init=False)
+    identity: str = field(default="", init=False)  # digest of the kubelet's certificate
+    volumes: tuple[str, ...] = field(default=(), init=False)  # folders of the node-local volumes that went with it
 
     def __post_init__(self) -> None:
         replaceable(self.node)
