@@ -34,9 +34,16 @@ def dr_drill(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the fast suite: no Docker, under a minute."""
+    """Run the fast suite: no Docker, no browser, under a minute."""
     _install(session, "tests")
-    session.run("pytest", "tests", "-m", "not cluster", *session.posargs)
+    session.run("pytest", "tests", "-m", "not cluster and not browser", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Look at the report's pages in headless Chromium."""
+    _install(session, "tests")
+    session.run("pytest", "tests", "-m", "browser", "--require-runtime", *session.posargs)
 
 
 @nox.session(default=False)

@@ -40,12 +40,12 @@ class Measured:
     goal: str
     note: str = ""
     values: list[float] = field(default_factory=list)
-    cpu: list[float] = field(
-        default_factory=list
-    )  # seconds of the same processes, which a busy machine does not change
+    cpu: list[float] = field(default_factory=list)  # seconds of the same processes: a busy machine does not change it
 
     def row(self) -> tuple[str, ...]:
         """As a row of the table: name, n, median, spread, goal, note."""
+        if not self.values:
+            return (self.name, "-", "not measured", "", self.goal, self.note)
         spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
         middle = f"{median(self.values):.3g} {self.unit}"
         note = f"{self.note}, CPU {median(self.cpu):.2g} s" if self.cpu else self.note

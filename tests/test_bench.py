@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness import bench
-from harness.bench import Series, _between_s, _table, main
+from harness.bench import _between_s, _table, main
+from harness.bench_report import Measured
 from harness.core.clock import SECOND
 from harness.core.errors import HarnessError
 from harness.core.timeline import Timeline, phase
@@ -18,16 +19,16 @@ from harness.testing import FakeClock
 
 
 def test_a_series_says_its_median_and_its_spread() -> None:
-    series = Series("loss", "s", "<= 90", [40.0, 10.0, 20.04], note="n")
+    series = Measured("loss", "loss", "s", "<= 90", "n", [40.0, 10.0, 20.04])
     assert series.row() == ("loss", "3", "20 s", "10 to 40", "<= 90", "n")
 
 
 def test_the_median_of_an_even_number_lies_between() -> None:
-    assert Series("heal", "s", "", [1.0, 2.0, 3.0, 100.0]).row()[2] == "2.5 s"
+    assert Measured("heal", "heal", "s", "", values=[1.0, 2.0, 3.0, 100.0]).row()[2] == "2.5 s"
 
 
 def test_what_was_not_measured_says_so() -> None:
-    assert Series("ratio", "x", ">= 1.5").row() == ("ratio", "-", "not measured", "", ">= 1.5", "")
+    assert Measured("ratio", "ratio", "x", ">= 1.5").row() == ("ratio", "-", "not measured", "", ">= 1.5", "")
 
 
 def test_a_table_is_aligned_and_has_no_trailing_blanks() -> None:

@@ -10,10 +10,14 @@ NAME` makes `k3d-NAME-0`, with image, environment, command and mounts copied fro
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.cluster import labels
-from harness.cluster.clusters import Cluster, Clusters
 from harness.cluster.nodes import Node
 from harness.core.errors import ConfigError, ProvisionFailed
+
+if TYPE_CHECKING:
+    from harness.cluster.clusters import Cluster, Clusters
 
 PREFIX, SUFFIX = "k3d-", "-0"
 

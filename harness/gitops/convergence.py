@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
@@ -33,9 +33,11 @@ from harness.gitops.judgement import (
     needs_refresh,
     resting,
 )  # fmt: skip
-from harness.gitops.plan import BootstrapPlan
 from harness.gitops.render import DesiredApplication, DesiredObject, desired_applications
 from harness.gitops.repo import ServedRepo
+
+if TYPE_CHECKING:
+    from harness.gitops.plan import BootstrapPlan
 
 __all__ = ["NUDGE_EVERY", "PROVEN_AFTER", "SETTLE", "Converged", "Moment", "Platform", "latest", "watched_kinds"]
 

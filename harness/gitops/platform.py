@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from harness.cluster.clusters import Cluster, Clusters, ClusterSpec
-from harness.cluster.images import ImageSet
-from harness.cluster.kube import KubeApi
 from harness.cluster.live import Gap, LiveView
 from harness.core.clock import MINUTE, Clock
 from harness.core.errors import ProvisionFailed
@@ -22,9 +20,14 @@ from harness.core.timeline import Journal
 from harness.effects.waiting import until
 from harness.gitops.argocd import ArgoCd
 from harness.gitops.convergence import watched_kinds
-from harness.gitops.plan import BootstrapPlan
 from harness.gitops.render import DesiredObject, desired_objects
 from harness.gitops.repo import ServedRepo
+
+if TYPE_CHECKING:  # what makes clusters and images is loaded when one is made: collecting scenarios must not pay for it
+    from harness.cluster.clusters import Cluster, Clusters, ClusterSpec
+    from harness.cluster.images import ImageSet
+    from harness.cluster.kube import KubeApi
+    from harness.gitops.plan import BootstrapPlan
 
 ENGINE_PATIENCE = 5 * MINUTE
 
