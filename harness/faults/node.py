@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from harness.cluster.agents import add_agent, node_named, remove, replaceable
 from harness.cluster.docker import Container
 from harness.cluster.nodes import Node, NodeView
-from harness.core.clock import MILLISECOND
+from harness.core.clock import MILLISECOND, SECOND
 from harness.core.errors import (
     ApiRefused,
     CommandFailed,
@@ -215,7 +215,7 @@ class LoseNode(DownedNode):
         return Replacement(self)
 
     def _take_down_particulars(self, found: Node) -> None:
-        view = NodeView(found)
+        view = NodeView(found, timeout=30 * SECOND)
         self.container, self.identity = found.container[:12], identity(view)
         self.volumes = tuple(path for path in view.tree(STORAGE) if "/" not in path)
         if self.volumes:

@@ -30,6 +30,7 @@ _UPSTREAM = {
     "node-monitor-period": 5.0,
     "default-unreachable-toleration-seconds": 300.0,
 }
+_A_LOOK = 30 * SECOND  # for one question; a busy machine takes its time to start a process in a node
 _TO_NOTICE, _TO_START = 5 * SECOND, 15 * SECOND  # on top of what the settings say
 
 
@@ -126,7 +127,7 @@ class _NodeState:
         found = next((n for n in self.platform.cluster.nodes() if n.name == self.node), None)
         if found is None:
             raise ProvisionFailed(f"expected a node {self.node}; found none")
-        view = NodeView(found)
+        view = NodeView(found, timeout=_A_LOOK)
         before = _pods(self.platform, self.node)
         running = view.pods()
         after = _pods(self.platform, self.node)  # what came or went meanwhile is nobody's fault

@@ -172,7 +172,7 @@ def test_a_node_that_thawed_by_itself_is_left_alone_and_one_that_is_gone_is_told
 class Inside:
     """What a look into a node finds."""
 
-    def __init__(self, found: Any) -> None:
+    def __init__(self, found: Any, **_: Any) -> None:
         self.node = found
 
     def digest(self, path: str) -> str:

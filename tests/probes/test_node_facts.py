@@ -89,7 +89,7 @@ def test_patience_covers_the_slower_step(stage: NodeStage) -> None:
 class Inside:
     """A node in which two Pods of the API run, and one that nobody knows."""
 
-    def __init__(self, found: Any) -> None:
+    def __init__(self, found: Any, **_: Any) -> None:
         self.node = found
 
     def pods(self) -> frozenset[str]:
