@@ -21,6 +21,7 @@ from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, Provisi
 from harness.core.objects import Object, Ref, dig
 from harness.core.observation import UNREACHABLE, Observation, State
 from harness.gitops.argocd import APPLICATION, DEFINITION, ArgoCd
+from harness.gitops.causes import namespace_cause
 from harness.gitops.diagnosis import Case
 from harness.gitops.explaining import Explainer, watched_kinds
 from harness.gitops.judgement import (
@@ -114,6 +115,7 @@ class _Memory:
     head: str
     applications: tuple[DesiredApplication, ...]
     explainer: Explainer
+    alone: bool = False  # one Application is looked at: what the others bring is not known
     facts: dict[Ref, _Fact] = field(default_factory=dict)
     nudged_ns: dict[str, int] = field(default_factory=dict)
     troubles: dict[tuple[str, str], _Trouble] = field(default_factory=dict)
@@ -175,7 +177,8 @@ class Converged:
             wanted = tuple(app for app in wanted if self._only in ("", app.name))
             if not wanted:
                 return Observation(State.BROKEN, self.subject, f"an Application {self._only} in Git", "none", now)
-            self._memory = _Memory(view, head, wanted, Explainer(self.platform, self.platform.clock))
+            self._memory = _Memory(view, head, wanted, Explainer(self.platform, self.platform.clock),
+                                   bool(self._only))  # fmt: skip
         if blind := _blind(view):
             return self._pending(blind, now, {UNREACHABLE: True})
         return self._judge(self._memory, now)
@@ -200,8 +203,8 @@ class Converged:
             self._consider_refresh(memory, app, live, now)
         who = f"Application {self._only}" if self._only else "every Application"
         expected = f"{who} at {memory.head[:10]}, and its objects live and rolled out"
-        if not problems and not self._only and (extra := _extra(memory)):
-            problems.append((extra, ""))
+        if not problems and (other := _going(memory) or (None if self._only else _extra(memory))):
+            problems.append((other, ""))
         chain = memory.explainer.explain(memory.view, unmet, cases, now)
         if problems:
             judgement, text = min(problems, key=lambda p: p[0].state is not State.BROKEN)
@@ -343,7 +346,7 @@ def _case(
     bad = tuple((o, j) for o, j in zip(app.objects, objects, strict=True) if not j.met)
     others = [(seen.object if (seen := memory.view.get(other.ref)) else None, other)
               for other in memory.applications if other is not app]  # fmt: skip
-    calm = all(resting(*pair) for pair in others)
+    calm = not memory.alone and all(resting(*pair) for pair in others)
     quiet = calm and all(dig(one, "status", "health", "status") == "Healthy" for one, _ in others)
     defined = {(dig(o.manifest, "spec", "group"), dig(o.manifest, "spec", "names", "kind"))
                for each in memory.applications for o in each.objects if o.ref.kind == DEFINITION.kind}  # fmt: skip
@@ -357,6 +360,15 @@ def _extra(memory: _Memory) -> Judgement | None:
         ref = Ref(APPLICATION.group, APPLICATION.kind, metadata.get("namespace") or "", metadata["name"])
         if ref not in known:
             return Judgement(State.PENDING, "extra", "only Git's Applications", f"{ref} is live but not in Git")
+    return None
+
+
+def _going(memory: _Memory) -> Judgement | None:
+    """A namespace that is being deleted: what is in it looks well to the end, and is on its way out all the same."""
+    for name in sorted({o.ref.namespace for app in memory.applications for o in app.objects if o.ref.namespace}):
+        seen = memory.view.get(Ref("", "Namespace", "", name))
+        if seen and (cause := namespace_cause(seen.object)):
+            return Judgement(State.PENDING, "namespace", "namespaces that stay", cause.sentence())
     return None
 
 

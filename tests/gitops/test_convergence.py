@@ -536,3 +536,15 @@ def test_an_api_that_cannot_be_seen_is_told_as_such(platform: FakePlatform) -> N
     platform.arrive()
     platform.view.answering = False
     assert Converged(platform).observe().detail == {UNREACHABLE: True}
+
+
+def test_what_is_in_a_namespace_that_is_being_deleted_has_not_arrived(platform: FakePlatform) -> None:
+    platform.arrive()
+    space: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "one"}, "spec": {}}
+    platform.view.put(space)
+    assert Converged(platform).observe().met
+    space["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    platform.view.put(space)
+    seen = Converged(platform).observe()
+    assert seen.state is State.PENDING
+    assert seen.actual == "namespace one is being deleted since 2026-01-01T00:00:00Z"
