@@ -120,10 +120,12 @@ def test_a_sabotage_that_never_came_to_its_turn_is_ended_quietly() -> None:
 
 def test_an_object_is_in_git_from_the_fault_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     diary: list[Any] = []
-    repo = SimpleNamespace(
-        commit=lambda changes, message: (diary.append((changes, message)), "cafe")[1],
-        revert=lambda commit: diary.append(("revert", commit)),
-    )
+
+    def commit(changes: Any, message: str) -> str:
+        diary.append((changes, message))
+        return "cafe"
+
+    repo = SimpleNamespace(commit=commit, revert=lambda commit: diary.append(("revert", commit)))
     monkeypatch.setattr(sabotage_data, "settle", lambda platform: diary.append("settled"))
     sabotage = PutIntoGit(SimpleNamespace(repo=repo), "apps/notes.yaml", "kind: ConfigMap")  # type: ignore[arg-type]
     sabotage.begin()

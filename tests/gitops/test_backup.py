@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,7 +88,7 @@ class Shop:
         assert (kind.kind, namespace) == ("Pod", "shop")
         self.deleted.append(name)
 
-    def told(self, kind: str) -> list[dict[str, Any]]:
+    def told(self, kind: str) -> Sequence[dict[str, Any]]:
         return [dict(e.data) for e in self.journal.timeline.history().of(kind)]
 
 
