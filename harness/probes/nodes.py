@@ -55,8 +55,11 @@ class Since:
     _since: dict[str, Moment] = field(default_factory=dict)
     _otherwise: dict[str, int] = field(default_factory=dict)
 
-    def learn(self, key: str, holds: bool, seen: Any, now: int) -> Moment | None:
-        """`seen` (None: it is not there) says now whether `key` holds. The moment since when, None if it does not."""
+    def learn(self, key: str, holds: bool, seen: Any, now: int, told_ns: int | None = None) -> Moment | None:
+        """`seen` (None: it is not there) says now whether `key` holds. The moment since when, None if it does not.
+
+        Not before `told_ns`, if the API itself says since when: a watch may have been quiet for long.
+        """
         at = seen.received_ns if seen is not None else now
         if not holds:
             self._since.pop(key, None)
@@ -65,7 +68,8 @@ class Since:
             before = self._otherwise.get(key)
             if before is None or before > at:
                 before = seen.previous_ns if seen is not None else None
-            self._since[key] = Moment(before, at)
+            bounds = [ns for ns in (before, told_ns) if ns is not None]
+            self._since[key] = Moment(min(max(bounds), at) if bounds else None, at)
         return self._since.get(key)
 
 
@@ -190,7 +194,8 @@ class _AvailableElsewhere(_OfNode):
             return None
         name, ready = str(ref_of(seen.object)), []
         for pod in pods:
-            moment = self._ready.learn(dig(pod.object, "metadata", "uid"), self._good(pod.object), pod, now)
+            turned = _monotonic(self.clock, _ready(pod.object).get("lastTransitionTime"))
+            moment = self._ready.learn(dig(pod.object, "metadata", "uid"), self._good(pod.object), pod, now, turned)
             if moment is not None:
                 ready.append(moment)
         says = int(dig(seen.object, "status", "availableReplicas", default=0)) >= wanted
@@ -289,7 +294,7 @@ class _Fresh(_OfNode):
         for seen in view.all(APPLICATION):
             name = seen.object["metadata"]["name"]
             compared = _monotonic(self.clock, dig(seen.object, "status", "reconciledAt"))
-            fresh = self._facts.learn(name, compared is not None and compared > back_ns, seen, now)
+            fresh = self._facts.learn(name, compared is not None and compared > back_ns, seen, now, compared)
             if fresh is None:
                 self._nudge(name, now)
                 problems.append(f"Argo CD has not compared {name} since")
@@ -297,7 +302,8 @@ class _Fresh(_OfNode):
                 moments.append(fresh)
         for seen in _of_pods(view, self.away.node):
             problem = self._pod(seen.object, back_ns)
-            fresh = self._facts.learn(f"Pod {dig(seen.object, 'metadata', 'uid')}", not problem, seen, now)
+            began = max(self._began(seen.object), default=None)
+            fresh = self._facts.learn(f"Pod {dig(seen.object, 'metadata', 'uid')}", not problem, seen, now, began)
             if fresh is None:
                 problems.append(f"Pod {dig(seen.object, 'metadata', 'name')} {problem}")
             else:
@@ -312,11 +318,14 @@ class _Fresh(_OfNode):
             return "is still being deleted"
         if not self.away.restarts_pods or dig(pod, "status", "phase") != "Running":
             return ""
-        for status in dig(pod, "status", "containerStatuses", default=[]):
-            began = _monotonic(self.clock, dig(status, "state", "running", "startedAt"))
-            if began is None or began + _ns(SECOND) <= back_ns:
-                return "is shown as it was before"
-        return ""
+        began = self._began(pod)
+        old = not began or any(moment + _ns(SECOND) <= back_ns for moment in began)
+        return "is shown as it was before" if old else ""
+
+    def _began(self, pod: Object) -> list[int]:
+        """When each of its containers began; 0 for one that does not run."""
+        statuses = dig(pod, "status", "containerStatuses", default=[])
+        return [_monotonic(self.clock, dig(status, "state", "running", "startedAt")) or 0 for status in statuses]
 
     def _nudge(self, name: str, now: int) -> None:
         """Argo CD looks by itself as often as its settings say; asked, it looks now. What is asked is counted."""

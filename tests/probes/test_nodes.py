@@ -242,6 +242,27 @@ def test_what_was_compared_and_reported_before_is_no_news(stage: NodeStage) -> N
     assert (seen.state, seen.at_ns) == (MET, stage.clock.now_ns())
 
 
+def test_news_is_dated_by_the_second_that_the_api_names(stage: NodeStage) -> None:
+    away = Harmed(stage).leave()
+    show(stage, application("shop", stage.now()))
+    away.back()
+    probe = fresh(away)
+    probe.observe()
+    stage.pass_time(8)
+    compared = stage.now()
+    stage.pass_time(0.4)
+    show(stage, application("shop", compared))
+    seen = probe.observe()
+    assert seen.not_before_ns == seen.at_ns - SECOND * 4 // 10
+
+
+def test_a_container_that_does_not_run_is_no_news(stage: NodeStage) -> None:
+    away = Harmed(stage).leave()
+    away.back()
+    show(stage, pod("api-a", "api", AGENT))
+    assert answer(fresh(away)) == (PENDING, "Pod api-a is shown as it was before")
+
+
 def test_an_application_is_asked_to_look_and_not_too_often(stage: NodeStage) -> None:
     away = Harmed(stage).leave()
     show(stage, application("shop", stage.now()))
