@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from harness.gitops.edit import Edit
     from harness.gitops.platform import Engine, Platform
     from harness.probes.calm import at_rest, left_alone, out_of_sync, undisturbed
-    from harness.probes.engine import engine_ready, git_missed, just_compared, statuses, syncing, work_done
+    from harness.probes.engine import engine_ready, git_missed, statuses, syncing, work_done
     from harness.probes.git import arrived, poll_bound, pruned, refused, seen, syncs, versions
     from harness.probes.inventory import inventory
     from harness.probes.ledger import Ledger
@@ -164,7 +164,6 @@ __all__ = [
     "immutable_change",
     "invalid_manifest",
     "inventory",
-    "just_compared",
     "left_alone",
     "live_was_left_alone",
     "loss_list",
@@ -339,7 +338,6 @@ _HOMES = {
     "harness.probes.engine": (
         "engine_ready",
         "git_missed",
-        "just_compared",
         "statuses",
         "syncing",
         "work_done",

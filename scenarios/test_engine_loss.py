@@ -14,6 +14,7 @@ from harness import (
     KillEngine,
     LoseEngine,
     Platform,
+    PushCommit,
     RevertCommit,
     ScaleDeployment,
     StopGitServer,
@@ -24,7 +25,6 @@ from harness import (
     git_missed,
     healed,
     inventory,
-    just_compared,
     recovered_within,
     release,
     seen,
@@ -105,8 +105,9 @@ def test_lost_engine_comes_back_without_touching_workloads(drill: Drill, platfor
 def test_git_server_down_while_the_cluster_drifts(drill: Drill, platform: Platform) -> None:
     """Drift is healed while Git is down until Argo CD misses it; later drift, and commits, when it is back."""
     drill.require(converged(platform), engine_ready(platform))
-    drill.require(just_compared(platform, "cortex-chat"))
 
+    last = drill.inject(PushCommit(platform, {}, "the last commit before the outage"))
+    drill.until(seen(platform, "cortex-chat", last.sha), within=MINUTE)
     with drill.fault(StopGitServer(platform)) as outage:
         early = drill.inject(ScaleDeployment(platform, TARGET, replicas=4))
         drill.until(healed(early), within=SELF_HEAL + MINUTE)

@@ -16,7 +16,7 @@ AWAITED = "what was waited for came"
 def test_controller_that_does_not_come_back(drill: Drill, platform: Platform) -> None:
     """With the controller held down after its death the interrupted sync never ends, and the drill names it."""
     down = HoldDown(platform, "application-controller")
-    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=20 * SECOND):
+    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=15 * SECOND):
         test_engine_loss.test_controller_killed_in_the_middle_of_a_sync(drill, platform)
 
 
@@ -24,7 +24,7 @@ def test_controller_that_does_not_come_back(drill: Drill, platform: Platform) ->
 def test_repo_server_that_does_not_come_back(drill: Drill, platform: Platform) -> None:
     """With the repo-server held down after its death the interrupted sync never ends, and the drill names it."""
     down = HoldDown(platform, "repo-server")
-    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=20 * SECOND):
+    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=15 * SECOND):
         test_engine_loss.test_repo_server_killed_in_the_middle_of_a_sync(drill, platform)
 
 
@@ -32,7 +32,7 @@ def test_repo_server_that_does_not_come_back(drill: Drill, platform: Platform) -
 def test_redis_that_does_not_come_back(drill: Drill, platform: Platform) -> None:
     """With the cache held down after its death Argo CD is not whole, though the sync ends, and the drill names it."""
     down = HoldDown(platform, "redis")
-    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=20 * SECOND):
+    with drill.sabotage(down, expect=AWAITED, naming=down.names, patience=15 * SECOND):
         test_engine_loss.test_redis_killed_in_the_middle_of_a_sync(drill, platform)
 
 

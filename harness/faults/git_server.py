@@ -1,6 +1,11 @@
 """The Git server: down, and what is committed while it is.
 
 Here belong faults between the repository and those who fetch it. What a commit changes is `harness.faults.git`.
+
+Facts, seen live with Argo CD 3.5: drift is healed from the cache of manifests only while the last good comparison is
+younger than `timeout.reconciliation`. Once a poll has failed every comparison asks for the branch first, and fails with
+it; the status stays Synced for three minutes more, then it is Unknown with a ComparisonError. Drift is then healed by
+nobody until Git is back.
 """
 
 from __future__ import annotations

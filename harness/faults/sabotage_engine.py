@@ -179,7 +179,7 @@ class ForgetRoots:
 
 @dataclass(slots=True)
 class CutFromGit:
-    """From the first fault on nothing in the cluster reaches the Git server's address: for it, Git does not return.
+    """From the outage on nothing in the cluster reaches the Git server's address: for it, Git does not return.
 
     A rule in the network of each node, in front of what its Pods send; the Git server itself knows nothing of it.
     """
@@ -196,7 +196,8 @@ class CutFromGit:
         self._head = self.platform.repo.head
 
     def after_injection(self) -> None:
-        if self._cut:
+        """Nothing, until the Git server is down."""
+        if self._cut or self.platform.repo.serving:
             return
         for node in self.platform.cluster.nodes():
             self._iptables(node.container, "-I")

@@ -103,50 +103,10 @@ def syncing(platform: Platform, application: str) -> Probe:
 
     Raises ConfigError: no such Application in Git.
     """
-    return _Syncing(platform, _application(platform, application))
-
-
-def _application(platform: Platform, name: str) -> Ref:
     names = {app.name: app.ref for app in desired_applications(platform.repo, platform.plan)}
-    if name not in names:
-        raise ConfigError(f"an Application, one of {', '.join(sorted(names))}", repr(name), "correct the name")
-    return names[name]
-
-
-@dataclass(slots=True)
-class _JustCompared:
-    platform: Platform
-    application: Ref
-    asked: datetime | None = None  # wall time, as in the status of the Application
-
-    @property
-    def subject(self) -> str:
-        return f"just compared({self.application.name})"
-
-    @property
-    def signal(self) -> Any:
-        return self.platform.view.signal
-
-    def observe(self) -> Observation:
-        now, expected = self.platform.clock.now_ns(), f"a comparison of {self.application.name} with Git begun just now"
-        if self.asked is None:
-            self.platform.engine.refresh(self.application.name)
-            self.asked = self.platform.clock.utc().replace(microsecond=0)
-        seen = self.platform.view.get(self.application)
-        begun = str(dig(seen.object if seen else None, "status", "reconciledAt", default=""))
-        if seen is None or not begun or datetime.fromisoformat(begun) < self.asked:
-            return Observation(State.PENDING, self.subject, expected, f"the last began at {begun or 'no time'}", now)
-        return Observation(
-            State.MET, self.subject, expected, f"one began at {begun}", seen.received_ns, seen.previous_ns
-        )
-
-
-def just_compared(platform: Platform, application: str) -> Probe:
-    """Argo CD, asked for it, has compared this Application with Git: its next poll is a whole interval away.
-
-    Raises ConfigError: no such Application in Git.
-    """
-    return _JustCompared(platform, _application(platform, application))
+    if application not in names:
+        raise ConfigError(f"an Application, one of {', '.join(sorted(names))}", repr(application), "correct the name")
+    return _Syncing(platform, names[application])
 
 
 @dataclass(frozen=True, slots=True)

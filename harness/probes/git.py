@@ -87,6 +87,8 @@ class _Seen:
 
     def _beyond(self, revision: str) -> bool:
         """Whether a revision comes after the commit."""
+        if len(revision) != 40:
+            return False  # after an error Argo CD shows the branch by its name
         if revision not in self._passed:
             git = self.platform.repo.git
             asked = ("merge-base", "--is-ancestor", self.commit, revision)

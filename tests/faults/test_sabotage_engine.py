@@ -159,7 +159,9 @@ def test_every_node_is_cut_off_once_and_joined_again(stage: GitStage, settled: l
     port = stage.repo.url.rpartition(":")[2].partition("/")[0]
     done = CutFromGit(stage)  # type: ignore[arg-type]
     done.begin()
+    done.after_injection()  # of another fault: the server is up
     assert cluster.ran == []
+    stage.repo.stop_serving()
     done.after_injection()
     done.after_injection()
     rule = ("FORWARD", "-d", "127.0.0.1", "-p", "tcp", "--dport", port, "-j", "REJECT")
@@ -184,6 +186,7 @@ def test_what_the_story_committed_and_could_not_take_back_is_taken_back(stage: G
 def test_a_way_that_stays_cut_is_told(stage: GitStage, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CutFromGit(stage)  # type: ignore[arg-type]
     done.begin()
+    stage.repo.stop_serving()
     done.after_injection()
 
     def fails(name: str, argv: list[str], **_: Any) -> None:
@@ -197,6 +200,7 @@ def test_a_way_that_stays_cut_is_told(stage: GitStage, monkeypatch: pytest.Monke
 def test_without_a_cluster_there_is_no_way_to_mend(stage: GitStage) -> None:
     done = CutFromGit(stage)  # type: ignore[arg-type]
     done.begin()
+    stage.repo.stop_serving()
     done.after_injection()
     stage.alive = False
     done.end()

@@ -17,7 +17,7 @@ from harness.core.objects import Object, Ref
 from harness.core.observation import State
 from harness.faults.git_server import StopGitServer
 from harness.probes import engine as module
-from harness.probes.engine import engine_ready, git_missed, just_compared, statuses, syncing, work_done
+from harness.probes.engine import engine_ready, git_missed, statuses, syncing, work_done
 from harness.testing import FakeProbe
 from tests.engineroom import COMPONENTS, EngineRoom, application
 from tests.gitstage import SHOP, GitStage
@@ -157,32 +157,8 @@ def test_an_application_that_is_not_there_is_pending(room: EngineRoom) -> None:
 
 def test_an_application_must_be_in_git(stage: GitStage) -> None:
     assert syncing(stage, "shop").subject == "syncing(shop)"  # type: ignore[arg-type]
-    for ask in (syncing, just_compared):
-        with pytest.raises(ConfigError, match="an Application, one of shop, web; found 'chat'"):
-            ask(stage, "chat")  # type: ignore[arg-type]
-
-
-# --- just compared ---------------------------------------------------------------------------------------------------
-
-
-def compared(stage: GitStage, at: str) -> None:
-    stage.show("cafe", reconciledAt=at)
-
-
-def test_a_comparison_that_began_after_the_question_is_met(stage: GitStage) -> None:
-    compared(stage, "2025-12-31T23:59:00Z")
-    probe = just_compared(stage, "shop")  # type: ignore[arg-type]
-    assert (probe.observe().state, probe.observe().actual) == (State.PENDING, "the last began at 2025-12-31T23:59:00Z")
-    assert stage.engine.asked == ["shop"]  # once
-    stage.clock.sleep(SECOND)
-    compared(stage, "2026-01-01T00:00:02Z")
-    answer = probe.observe()
-    assert (answer.state, answer.at_ns) == (State.MET, stage.clock.now_ns())
-    assert probe.signal is stage.view.signal
-
-
-def test_an_application_never_compared_is_pending(stage: GitStage) -> None:
-    assert just_compared(stage, "shop").observe().state is State.PENDING  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="an Application, one of shop, web; found 'chat'"):
+        syncing(stage, "chat")  # type: ignore[arg-type]
 
 
 # --- missing Git -----------------------------------------------------------------------------------------------------

@@ -93,6 +93,13 @@ def test_a_commit_that_was_passed_over_is_broken(stage: GitStage) -> None:
     )  # fmt: skip
 
 
+def test_the_branch_by_its_name_as_after_an_error_is_no_later_commit(stage: GitStage) -> None:
+    push = pushed(stage)
+    stage.show({"status": "Unknown", "revision": stage.repo.branch})
+    answer = watching(stage, push.sha).observe()
+    assert (answer.state, answer.actual) == (State.PENDING, f"revision {stage.repo.branch}")
+
+
 def test_of_several_sources_each_may_show_it(stage: GitStage) -> None:
     push = pushed(stage)
     stage.show({"status": "Synced", "revisions": ["a" * 40, push.sha]})
