@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.core.clock import MINUTE, SECOND
-from harness.core.errors import ConfigError, HealFailed
-from harness.effects.waiting import until
+from harness.core.errors import ConfigError
+from harness.faults.settling import settle
 from harness.gitops.platform import Platform
-from harness.probes.sync import converged
 
 
 @dataclass(slots=True)
@@ -67,13 +65,3 @@ class LoseManifest:
         if self._commit:
             self.platform.repo.revert(self._commit)
             settle(self.platform)
-
-
-def settle(platform: Platform) -> None:
-    """Wait until the system is what Git says again. Raises HealFailed, and taints it, where it is not within 3 min."""
-    if not platform.alive:
-        return
-    ended = until(converged(platform), within=3 * MINUTE, settle=SECOND, clock=platform.clock)
-    if not ended.met:
-        platform.tainted = f"after a sabotage was undone: {ended.last.sentence()}"
-        raise HealFailed(platform.tainted)

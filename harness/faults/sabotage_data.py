@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.core.clock import MILLISECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, HarnessError, ProvisionFailed
-from harness.faults.sabotage import settle
+from harness.faults.settling import settle
 from harness.gitops.backup import copies_folder
 from harness.gitops.platform import Platform
 

@@ -13,7 +13,7 @@ import yaml
 
 from harness.core.errors import ApiRefused, ConfigError, InjectFailed
 from harness.core.objects import NODE, POD, REPLICA_SET, Object, dig
-from harness.faults.sabotage import settle
+from harness.faults.settling import settle
 from harness.gitops.platform import Platform
 
 LABEL = "drill.invalid/pinned"

@@ -18,7 +18,7 @@ from harness.core.observation import Observation, State
 from harness.effects.waiting import until
 from harness.faults.hand import identity
 from harness.faults.live_drift import in_git
-from harness.faults.sabotage import settle
+from harness.faults.settling import settle
 from harness.gitops.platform import Platform
 from harness.probes.calm import says_out_of_sync
 

@@ -10,7 +10,7 @@ import pytest
 from harness.core.errors import ConfigError, HealFailed, ProvisionFailed
 from harness.core.objects import Ref
 from harness.core.observation import State
-from harness.faults import sabotage
+from harness.faults import settling
 from harness.faults.sabotage import LoseManifest, SelfHealOff
 from harness.testing import FakeProbe
 from tests.stage import Stage, desired
@@ -48,12 +48,12 @@ class Saboteurs(Stage):
 def stage(monkeypatch: pytest.MonkeyPatch) -> Saboteurs:
     made = Saboteurs(wanted=(desired(Ref("", "Service", "shop", "api"), "apps/api.yaml"),))
     # Convergence has tests of its own; here only what is made of its answer counts.
-    monkeypatch.setattr(sabotage, "converged", lambda stage: FakeProbe(stage.clock, [(NOW, State.MET)]))
+    monkeypatch.setattr(settling, "converged", lambda stage: FakeProbe(stage.clock, [(NOW, State.MET)]))
     return made
 
 
 def never_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sabotage, "converged", lambda stage: FakeProbe(stage.clock, [(NOW, State.BROKEN)]))
+    monkeypatch.setattr(settling, "converged", lambda stage: FakeProbe(stage.clock, [(NOW, State.BROKEN)]))
 
 
 def test_self_heal_is_off_from_the_beginning_and_on_at_the_end(stage: Saboteurs) -> None:
@@ -107,9 +107,9 @@ def test_a_cluster_that_does_not_settle_again_is_tainted(
     never_again(monkeypatch)
     done = SelfHealOff(stage, "shop") if which == "self-heal" else LoseManifest(stage, "apps/api.yaml")  # type: ignore[arg-type]
     done.after_injection()
-    with pytest.raises(HealFailed, match="after a sabotage was undone: BROKEN"):
+    with pytest.raises(HealFailed, match="after it was undone: BROKEN"):
         done.end()
-    assert stage.tainted.startswith("after a sabotage was undone")
+    assert stage.tainted.startswith("after it was undone")
 
 
 def test_without_a_cluster_self_heal_cannot_be_put_back_and_says_so(stage: Saboteurs) -> None:

@@ -12,7 +12,7 @@ import pytest
 from harness.core.errors import ApiRefused, ConfigError, HealFailed
 from harness.core.objects import Object, Ref, dig
 from harness.core.observation import State
-from harness.faults import sabotage, somebody
+from harness.faults import settling, somebody
 from harness.faults.somebody import LAST_APPLIED, LabelWasApplied, SomebodyDeletes, SomebodyPutsBack
 from harness.testing import FakeProbe
 from tests.stage import Stage, deployment, desired, kind
@@ -37,7 +37,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     annotations = {LAST_APPLIED: json.dumps({"metadata": {"name": "settings"}})}
     metadata = {"namespace": "shop", "name": "settings", "annotations": annotations, "resourceVersion": "5"}
     made.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
-    monkeypatch.setattr(sabotage, "converged", lambda stage: FakeProbe(stage.clock, [(NOW, State.MET)]))
+    monkeypatch.setattr(settling, "converged", lambda stage: FakeProbe(stage.clock, [(NOW, State.MET)]))
     return made
 
 
