@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.clock import SECOND
 from harness.core.errors import ApiUnreachable, HarnessError, NotConverged, PreconditionUnmet
-from harness.core.observation import Observation, State
+from harness.core.observation import IN_SIGHT_AGAIN, UNREACHABLE, Observation, State
 from harness.core.verdict import Verdict
 from harness.testing import FakeConverged, FakeDrift, FakeFault
 
@@ -91,6 +91,31 @@ def test_an_api_that_is_away_for_a_moment_is_no_answer() -> None:
     away = ApiUnreachable("connection refused")
     probe = world.probe([(NOW, State.MET), (5 * SECOND, away), (9 * SECOND, State.MET)], watched=False)
     world.drill.hold(probe, lasting=20 * SECOND)
+
+
+def test_a_probe_that_says_itself_that_it_cannot_see_gives_no_answer() -> None:
+    world = harmed(World())
+    begun = world.clock.now_ns()
+
+    class Blind:
+        """MET; from 5 s to 9 s without sight, and MET since then as far as it was seen: as `converged` tells it."""
+
+        subject, signal = "blind", None
+
+        def observe(self) -> Observation:
+            now = world.clock.now_ns()
+            away, back = begun + 5_000_000_000, begun + 9_000_000_000
+            if now < away:
+                return Observation(State.MET, self.subject, "as asked", "as asked", begun, begun)
+            if now < back:
+                told = "no current view of Pod"
+                return Observation(State.PENDING, self.subject, "as asked", told, now, detail={UNREACHABLE: True})
+            detail = {IN_SIGHT_AGAIN: True}
+            return Observation(State.MET, self.subject, "as asked", "as asked", back, back - 1, detail=detail)
+
+    world.drill.hold(Blind(), lasting=20 * SECOND)
+    world.drill.conclude()
+    assert world.found()[STAYED] is Verdict.HELD
 
 
 def test_what_cannot_be_seen_at_the_end_is_inconclusive() -> None:

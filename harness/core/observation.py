@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 UNREACHABLE = "unreachable"  # in `Observation.detail`: nothing could be seen, so that nothing is said of the system
+IN_SIGHT_AGAIN = "in_sight_again"  # there, of what is MET: only since it can be seen again; it may have been so before
 
 
 class State(StrEnum):

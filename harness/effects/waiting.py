@@ -17,7 +17,7 @@ import tenacity
 
 from harness.core.clock import SECOND, Clock, SystemClock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable
-from harness.core.observation import Observation, Probe, State
+from harness.core.observation import IN_SIGHT_AGAIN, UNREACHABLE, Observation, Probe, State
 
 T = TypeVar("T")
 HEARTBEAT = 8 * SECOND  # at least every 10 s a person must see what is awaited
@@ -142,7 +142,8 @@ def hold(
     """Look for `lasting`: `probe` must be MET now and all the time. Anything else ends it, and is BROKEN.
 
     So is what was lost and won again between two looks, where the probe can tell. A system that cannot be reached is
-    no answer: the looking goes on, and only if there is none at the end either is the outcome PENDING.
+    no answer (an exception, or PENDING with `UNREACHABLE` in its detail): the looking goes on, and only if there is
+    none at the end either is the outcome PENDING. What is MET only since it can be seen again was not lost.
     """
     begun = clock.now_ns()
     end = begun + int(lasting.total_seconds() * 1e9)
@@ -157,8 +158,10 @@ def hold(
         elif between_ns(last_beat, now) >= HEARTBEAT:
             last_beat = now
             on_beat(seen, between_ns(now, end))
-        lost = seen.met and seen.not_before_ns is not None and seen.not_before_ns > begun
-        if lost or (not seen.met and seen.expected != AN_ANSWER):
+        unseen = seen.state is State.PENDING and bool(seen.detail.get(UNREACHABLE))
+        won = seen.met and not seen.detail.get(IN_SIGHT_AGAIN)
+        lost = won and seen.not_before_ns is not None and seen.not_before_ns > begun
+        if lost or not (seen.met or unseen):
             told = f"lost and won again: {seen.actual}" if lost else seen.actual
             return Outcome(replace(seen, state=State.BROKEN, actual=told), between_ns(begun, now))
         if now >= end:
@@ -176,7 +179,7 @@ def _look(probe: Probe, clock: Clock) -> Observation:
         return probe.observe()
     except (ApiUnreachable, ApiRefused) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)
-        return Observation(State.PENDING, probe.subject, AN_ANSWER, said, clock.now_ns())
+        return Observation(State.PENDING, probe.subject, AN_ANSWER, said, clock.now_ns(), detail={UNREACHABLE: True})
 
 
 def _bounded(seen: Observation, otherwise_ns: int | None) -> Observation:

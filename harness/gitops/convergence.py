@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
 from harness.core.objects import Object, Ref, dig
-from harness.core.observation import UNREACHABLE, Observation, State
+from harness.core.observation import IN_SIGHT_AGAIN, UNREACHABLE, Observation, State
 from harness.gitops.argocd import APPLICATION, DEFINITION, ArgoCd
 from harness.gitops.causes import namespace_cause
 from harness.gitops.diagnosis import Case
@@ -218,8 +218,8 @@ class Converged:
     def _met(self, memory: _Memory, expected: str, done: int, total: int) -> Observation:
         moments = self.moments
         last = latest(moments.values())
-        if restored := _answering_since(memory.view, last.at_ns):
-            last = restored
+        restored = _answering_since(memory.view, last.at_ns)
+        last = restored or last
         slowest = max(moments, key=lambda name: moments[name].at_ns)
         detail = {
             "revision": memory.head,
@@ -227,6 +227,7 @@ class Converged:
             "slowest": slowest,
             "slowest_object": _slowest_object(memory, slowest),
             "applications_ns": {name: moment.at_ns for name, moment in sorted(moments.items())},
+            **({IN_SIGHT_AGAIN: True} if restored else {}),
         }
         actual = f"{len(moments)} Applications at {memory.head[:10]}, {done} objects live and rolled out"
         return Observation(
