@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.clock import SECOND, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import Kind, Object, dig, group_of, ref_of
+from harness.core.objects import DEFINITION, Object, dig, group_of, ref_of
 from harness.effects.waiting import retrying
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 WORKERS = 8
 ESTABLISHED_WITHIN = 30 * SECOND
 SERVED_WITHIN = 10 * SECOND  # from Established to served; the API server needs a moment to install the handler
-DEFINITIONS = Kind(
-    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
-)
-_FOUNDATIONS = {("", "Namespace"), (DEFINITIONS.group, DEFINITIONS.kind)}
+_FOUNDATIONS = {("", "Namespace"), (DEFINITION.group, DEFINITION.kind)}
 _WORKLOADS = {
     ("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("apps", "ReplicaSet"), ("batch", "Job"),
     ("batch", "CronJob"), ("", "Pod"),
@@ -63,7 +60,7 @@ def apply_many(api: KubeApi, objects: Iterable[Object], namespace: str | None, m
     return tuple(applied[index] for index in range(len(wanted)))
 
 
-_CRD = (DEFINITIONS.group, DEFINITIONS.kind)
+_CRD = (DEFINITION.group, DEFINITION.kind)
 
 
 def _key(obj: Object) -> tuple[str, str]:
@@ -89,7 +86,7 @@ def _await_established(api: KubeApi, definitions: list[Object]) -> None:
     waiting = {d["metadata"]["name"] for d in definitions if not _established(d)}
     begun = api.clock.now_ns()
     while waiting:
-        listing = api.list(DEFINITIONS)
+        listing = api.list(DEFINITION)
         waiting -= {item["metadata"]["name"] for item in listing.items if _established(item)}
         left = ESTABLISHED_WITHIN - between_ns(begun, api.clock.now_ns())
         if not waiting:
@@ -100,7 +97,7 @@ def _await_established(api: KubeApi, definitions: list[Object]) -> None:
                 f"{', '.join(sorted(waiting))}; look at their conditions"
             )
         try:
-            events = api.watch(DEFINITIONS, resource_version=listing.resource_version, lasting=left, silence=left)
+            events = api.watch(DEFINITION, resource_version=listing.resource_version, lasting=left, silence=left)
             with closing(events):
                 for event in events:
                     if event.type != "BOOKMARK" and _established(event.object):

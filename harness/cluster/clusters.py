@@ -29,7 +29,6 @@ from harness.cluster.live import LiveView
 from harness.cluster.network import Firewall, Network, Networks, host_tools
 from harness.cluster.nodes import Node, nodes_of
 from harness.cluster.readiness import (
-    POD,
     PROBE_NAMESPACE,
     WATCHED,
     AccountThere,
@@ -50,13 +49,11 @@ from harness.core.errors import (
     ToolError,
     UnsafeTarget,
 )
-from harness.core.objects import Kind, dig
+from harness.core.objects import NAMESPACE, POD, dig
 from harness.core.observation import Observation, Probe
 from harness.effects.waiting import retrying, until
 
 __all__ = ["Cluster", "ClusterSpec", "Clusters", "Network", "k3d_config"]
-
-_NAMESPACE = Kind("", "v1", "Namespace", "namespaces", False)
 
 
 class Journal(Protocol):
@@ -372,7 +369,7 @@ class Clusters:
 
 def cluster_uid(api: KubeApi) -> str:
     """The identity of a cluster: the UID of its namespace kube-system. Raises ApiUnreachable, ApiRefused."""
-    return str(dig(api.get(_NAMESPACE, "kube-system"), "metadata", "uid", default=""))
+    return str(dig(api.get(NAMESPACE, "kube-system"), "metadata", "uid", default=""))
 
 
 def _warm_up() -> None:

@@ -14,14 +14,9 @@ from typing import Any, Protocol
 
 from harness.core.clock import Clock
 from harness.core.errors import ApiRefused, ApiUnreachable
-from harness.core.objects import Kind, Object, dig
+from harness.core.objects import ACCOUNT, DEPLOYMENT, NODE, POD, Kind, Object, dig
 from harness.core.observation import Observation, State
 
-_VERBS = ("get", "list", "watch")
-NODE = Kind("", "v1", "Node", "nodes", False, _VERBS)
-POD = Kind("", "v1", "Pod", "pods", True, _VERBS)
-ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, _VERBS)
-DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", True, _VERBS)
 WATCHED = (NODE, POD, ACCOUNT, DEPLOYMENT)
 PROBE_NAMESPACE = "default"
 PROBED_NAME = "kubernetes.default.svc.cluster.local."

@@ -20,11 +20,9 @@ from typing import Any, Protocol
 
 from harness.core.clock import MINUTE
 from harness.core.errors import CommandFailed, ProvisionFailed, ToolError
-from harness.core.objects import Kind, Object, dig
+from harness.core.objects import CLAIM, VOLUME, Kind, Object, dig
 from harness.effects import proc
 
-_CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", True)
-_VOLUME = Kind("", "v1", "PersistentVolume", "persistentvolumes", False)
 Streaming = Callable[..., AbstractContextManager[Any]]
 
 
@@ -49,11 +47,11 @@ def local_volume(api: Api, namespace: str, claim: str) -> LocalVolume | None:
 
     Raises ApiUnreachable, ApiRefused, and ProvisionFailed for a volume that is not one node's folder.
     """
-    found = api.get(_CLAIM, claim, namespace)
+    found = api.get(CLAIM, claim, namespace)
     name = dig(found, "spec", "volumeName", default="")
     if not name or dig(found, "status", "phase") != "Bound":
         return None
-    volume = api.get(_VOLUME, name)
+    volume = api.get(VOLUME, name)
     path = dig(volume, "spec", "hostPath", "path") or dig(volume, "spec", "local", "path")
     node = _node_of(volume or {})
     if not path or not node:

@@ -56,7 +56,15 @@ NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
 EVENT = Kind("", "v1", "Event", "events", namespaced=True)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True)
+SECRET = Kind("", "v1", "Secret", "secrets", namespaced=True)
+ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", namespaced=True)
+VOLUME = Kind("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False)
 REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets", namespaced=True)
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", namespaced=True)
+STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets", namespaced=True)
+DEFINITION = Kind(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
 
 
 def group_of(api_version: str) -> str:

@@ -18,14 +18,13 @@ from harness.cluster import labels
 from harness.cluster.health import health
 from harness.core.clock import SECOND
 from harness.core.errors import CommandTimeout, ProvisionFailed
-from harness.core.objects import Kind, Object, Ref, dig
+from harness.core.objects import CLAIM, EVENT, NAMESPACE, NODE, POD, REPLICA_SET, SECRET, Kind, Object, Ref, dig
 from harness.core.redaction import Veil, redact
 from harness.diagnostics.known import address_secrets, secrets_in
 from harness.diagnostics.nodes import node_files
 from harness.diagnostics.texts import applications_text, events_text, pods_to_read
 from harness.effects.store import write_json, write_text
 from harness.gitops.argocd import APPLICATION
-from harness.gitops.diagnosis import CLAIM, EVENT, NAMESPACE, NODE, POD, REPLICA_SET
 from harness.gitops.platform import Platform
 
 __all__ = ["collect", "learn", "redact"]
@@ -34,7 +33,6 @@ NodeFiles = Callable[..., Iterable[tuple[str, str]]]
 _LOG_TAIL = 2000  # lines a node
 _POD_TAIL = 300  # lines a container
 _ANSWERS_WITHIN = 2 * SECOND
-_SECRET = Kind("", "v1", "Secret", "secrets", namespaced=True)
 _LISTED = (
     ("pods.json", POD),
     ("events.json", EVENT),
@@ -111,7 +109,7 @@ class _Collection:
 
         def ask() -> None:
             self.platform.api.raw("/readyz", timeout=_ANSWERS_WITHIN)
-            self.veil.learn(secrets_in(self.platform.api.list(_SECRET).items))
+            self.veil.learn(secrets_in(self.platform.api.list(SECRET).items))
             answered.append(True)
 
         self.attempt("what the API says", ask)

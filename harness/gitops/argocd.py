@@ -18,6 +18,9 @@ from typing import Any, Protocol
 from harness.cluster.health import Health, health
 from harness.core.clock import MILLISECOND, SECOND, Clock
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
+from harness.core.objects import DEFINITION as DEFINITION  # what the engine is made of, for who asks about it
+from harness.core.objects import DEPLOYMENT as DEPLOYMENT
+from harness.core.objects import STATEFUL_SET as STATEFUL_SET
 from harness.core.objects import Kind, Object, Ref, dig, ref_of
 from harness.core.observation import Observation, State
 from harness.core.profile import Profile
@@ -26,11 +29,6 @@ from harness.gitops.argocd_manifests import Deviation, Fitting, fit
 
 APPLICATION = Kind("argoproj.io", "v1alpha1", "Application", "applications", namespaced=True)
 PROJECT = Kind("argoproj.io", "v1alpha1", "AppProject", "appprojects", namespaced=True)
-DEFINITION = Kind(
-    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
-)
-DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", namespaced=True)
-STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets", namespaced=True)
 REFRESH = "argocd.argoproj.io/refresh"
 HEARD_WITHIN = 20 * SECOND
 _ASKED = {kind.kind: kind for kind in (DEPLOYMENT, STATEFUL_SET, DEFINITION, PROJECT)}

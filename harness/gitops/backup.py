@@ -18,11 +18,10 @@ from typing import Any
 
 from harness.cluster.volumes import LocalVolume, copy_in, copy_out, local_volume
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed, ToolError
-from harness.core.objects import Kind, Object, dig
+from harness.core.objects import POD, Object, dig
 from harness.core.observation import Observation, Probe, State
 from harness.gitops.platform import Platform
 
-POD = Kind("", "v1", "Pod", "pods", True)
 ATTEMPTS = 3  # a file that grows at the wrong moment makes `docker cp` give up
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from harness.core.objects import Kind, Object, Ref, dig
+from harness.core.objects import POD, REPLICA_SET, Kind, Object, Ref, dig
 from harness.core.observation import State
 from harness.gitops.causes import (
     Cause,
@@ -28,12 +28,6 @@ from harness.gitops.judgement import Judgement, sync_revisions
 from harness.gitops.render import DesiredApplication, DesiredObject
 
 WAVE = "argocd.argoproj.io/sync-wave"
-REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets", namespaced=True)
-POD = Kind("", "v1", "Pod", "pods", namespaced=True)
-NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
-CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True)
-EVENT = Kind("", "v1", "Event", "events", namespaced=True)
 _OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
 # A kind that nothing in Git defines may be installed by something that Git runs. When all of that is up, and three
 # attempts (15 s apart and more) found no such kind, nobody is left who would.

@@ -13,9 +13,21 @@ from typing import Any
 
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import Kind, Object, dig
-from harness.gitops.argocd import APPLICATION, DEFINITION, DEPLOYMENT, STATEFUL_SET
-from harness.gitops.diagnosis import CLAIM, EVENT, NAMESPACE, NODE, POD, REPLICA_SET, Case, Chain, diagnose
+from harness.core.objects import (
+    CLAIM,
+    DEPLOYMENT,
+    EVENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    REPLICA_SET,
+    STATEFUL_SET,
+    Kind,
+    Object,
+    dig,
+)
+from harness.gitops.argocd import APPLICATION, DEFINITION
+from harness.gitops.diagnosis import Case, Chain, diagnose
 from harness.gitops.render import DesiredObject
 
 DIAGNOSE_AFTER = 3 * SECOND  # before that an Application is only on its way

@@ -16,10 +16,9 @@ from typing import Any
 from harness.cluster.nodes import Node, NodeView
 from harness.core.clock import SECOND, seconds
 from harness.core.errors import PreconditionUnmet, ProvisionFailed
-from harness.core.objects import POD, Object, dig
+from harness.core.objects import POD, STATEFUL_SET, Object, dig
 from harness.core.profile import Profile
 from harness.faults.node import STORAGE, identity
-from harness.gitops.argocd import STATEFUL_SET
 from harness.gitops.platform import Platform
 
 KUBELET, KUBE_PROXY, API_SERVER = 10250, 10256, 6443

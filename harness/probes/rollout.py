@@ -17,14 +17,12 @@ from typing import Any, Protocol
 
 from harness.cluster.live import Seen
 from harness.core.errors import ConfigError, ProvisionFailed
-from harness.core.objects import Kind, Object, Ref, dig
+from harness.core.objects import POD, REPLICA_SET, Object, Ref, dig
 from harness.core.observation import Observation, Probe, State
 from harness.faults.bad_commit import ABSENT_IMAGE
 from harness.gitops.platform import Platform
 from harness.gitops.render import DesiredApplication, desired_applications
 
-_POD = Kind("", "v1", "Pod", "pods", namespaced=True)
-_REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets", namespaced=True)
 _FILE = re.compile(r'error when (?:patching|creating|replacing) "/dev/shm/[^"]*": ')  # a scratch file of Argo CD's
 _SHOWN = 300  # characters of a message
 _STARTING = ("PodInitializing", "ContainerCreating")  # waiting reasons that are no trouble
@@ -91,10 +89,10 @@ class _PodFails(_Probe):
     def _pods(self) -> Iterator[Seen]:
         owners = {self.target.name} | {
             s.object["metadata"]["name"]
-            for s in self.platform.view.all(_REPLICA_SET, self.target.namespace)
+            for s in self.platform.view.all(REPLICA_SET, self.target.namespace)
             if self.target.name in _owners(s.object, self.target.kind)
         }
-        for seen in self.platform.view.all(_POD, self.target.namespace):
+        for seen in self.platform.view.all(POD, self.target.namespace):
             mine = owners & (_owners(seen.object, "ReplicaSet") | _owners(seen.object, self.target.kind))
             if mine and self._wrong(seen.object):
                 yield seen

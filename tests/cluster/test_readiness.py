@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cluster import readiness
-from harness.cluster.readiness import ACCOUNT, DEPLOYMENT, NODE, POD, AccountThere, ApiReady, DnsAnswering, NodesReady
+from harness.cluster.readiness import AccountThere, ApiReady, DnsAnswering, NodesReady
 from harness.core.clock import SystemClock
 from harness.core.errors import ApiRefused, ApiUnreachable
-from harness.core.objects import Kind, Object
+from harness.core.objects import ACCOUNT, DEPLOYMENT, NODE, POD, Kind, Object
 from harness.core.observation import State
 
 CLOCK = SystemClock()
