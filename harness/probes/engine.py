@@ -6,11 +6,11 @@ did what it had to do once. Whether live is what Git says is `harness.probes.syn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from harness.core.errors import ConfigError, ProvisionFailed
 from harness.core.objects import Kind, Ref, dig
@@ -22,6 +22,7 @@ from harness.gitops.platform import Platform
 from harness.gitops.render import desired_applications
 
 JOB = Kind("batch", "v1", "Job", "jobs", namespaced=True)
+_FAILED = "failed attempt to compare app state"
 _REVISION = "deployment.kubernetes.io/revision"  # counts the rollouts of a Deployment
 
 
@@ -112,47 +113,48 @@ def syncing(platform: Platform, application: str) -> Probe:
 @dataclass(frozen=True, slots=True)
 class _GitMissed:
     outage: StopGitServer
+    application: str
     signal: None = None
 
     @property
     def subject(self) -> str:
-        return "Git missed by Argo CD"
+        return f"Git missed for {self.application}"
 
     def observe(self) -> Observation:
         platform, begun = self.outage.platform, self.outage.begun
-        expected, now = "a request of the repo-server that failed since the outage began", platform.clock.now_ns()
-        pod = pod_of(platform, component("repo-server")) if begun else None
+        expected, now = "a comparison that failed since the outage began", platform.clock.now_ns()
+        pod = pod_of(platform, component("application-controller")) if begun else None
         if pod is None or begun is None:
-            actual = "no repo-server that runs" if begun else "no outage yet"
+            actual = "no controller that runs" if begun else "no outage yet"
             return Observation(State.PENDING, self.subject, expected, actual, now)
-        lines = platform.api.logs(pod["metadata"]["namespace"], pod["metadata"]["name"], tail=500).splitlines()
-        failed = [found for line in lines if (found := _failure(line, urlsplit(platform.repo.url).netloc, begun))]
+        lines = platform.api.logs(pod["metadata"]["namespace"], pod["metadata"]["name"], tail=2000).splitlines()
+        failed = [when for line in lines if (when := _failure(line, self.application)) and when > begun]
         if not failed:
-            return Observation(State.PENDING, self.subject, expected, "none in its log yet", now)
-        when, told = failed[0]
-        ago = max(0, (platform.clock.utc() - when) // timedelta(microseconds=1) * 1000)
-        return Observation(State.MET, self.subject, expected, told, now - ago, now - ago)
+            return Observation(State.PENDING, self.subject, expected, "none in the controller's log yet", now)
+        ago = max(0, (platform.clock.utc() - failed[0]) // timedelta(microseconds=1) * 1000)
+        actual = f"a comparison of {self.application} failed for want of Git"
+        return Observation(State.MET, self.subject, expected, actual, now - ago, now - ago)
 
 
-def _failure(line: str, address: str, begun: datetime) -> tuple[datetime, str] | None:
-    """When and how, if a line of the repo-server's log, stamped by the kubelet, tells of Git that could not be reached
-    after `begun`."""
+def _failure(line: str, application: str) -> datetime | None:
+    """When a line of the controller's log, stamped by the kubelet, tells of a comparison that failed without Git."""
     stamp, _, text = line.partition(" ")
-    if address not in text or "refused" not in text:
+    if _FAILED not in text or not re.search(rf'application"?[:=]"?{re.escape(application)}["\s]', text):
         return None
     try:
-        when = datetime.fromisoformat(stamp)
+        return datetime.fromisoformat(stamp)
     except ValueError:
         return None
-    return (when, f"dial {address}: connection refused") if when > begun else None
 
 
-def git_missed(outage: StopGitServer) -> Probe:
-    """Argo CD has asked for the repository during this outage and got no answer: it is an outage for Argo CD too.
+def git_missed(outage: StopGitServer, application: str) -> Probe:
+    """Argo CD wanted to compare this Application with Git during this outage and could not.
 
-    Read from the repo-server's log, which the kubelet stamps with the time of the same machine.
+    Each Application is polled at its own time. Read from the controller's log, which the kubelet stamps with the time
+    of the same machine; facts: Argo CD's controller says so at each failure of the first three minutes, while it leaves
+    the status as it was (CompareAppState, repository error grace period).
     """
-    return _GitMissed(outage)
+    return _GitMissed(outage, application)
 
 
 @dataclass(frozen=True, slots=True)

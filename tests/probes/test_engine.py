@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,55 +164,54 @@ def test_an_application_must_be_in_git(stage: GitStage) -> None:
 
 
 def log(room: EngineRoom, *lines: str) -> None:
-    room.api.answers["log argocd-repo-server-0"] = "\n".join(lines)
+    room.api.answers["log argocd-application-controller-0"] = "\n".join(lines)
 
 
 def missed(room: EngineRoom) -> Any:
     outage = StopGitServer(room)  # type: ignore[arg-type]
     outage.begun = room.clock.utc()
-    return git_missed(outage)
+    return git_missed(outage, "shop")
 
 
-REFUSED = "failed to list refs: dial tcp 10.0.0.1:4000: connect: connection refused"
+FAILED = "Ignoring temporary failed attempt to compare app state against repo: failed to get repo objects"
+IN_JSON = f'{{"application":"shop","level":"warning","msg":"{FAILED}"}}'
+IN_TEXT = f'level=warning msg="{FAILED}" application=shop project=default'
 
 
-def test_a_request_that_failed_since_the_outage_is_met_when_it_failed(room: EngineRoom) -> None:
+@pytest.mark.parametrize("told", [IN_JSON, IN_TEXT])
+def test_a_comparison_that_failed_since_the_outage_is_met_when_it_failed(room: EngineRoom, told: str) -> None:
     probe = missed(room)
     room.clock.sleep(10 * SECOND)
-    log(room, "2026-01-01T00:00:08.123456789Z started", f"2026-01-01T00:00:09.500000001Z {REFUSED}",
-        f"2026-01-01T00:00:10.5Z {REFUSED}")  # fmt: skip
+    log(room, "2026-01-01T00:00:08.123456789Z started", f"2026-01-01T00:00:09.500000001Z {told}",
+        f"2026-01-01T00:00:10.5Z {told}")  # fmt: skip
     answer = probe.observe()
-    assert (answer.state, answer.actual) == (State.MET, "dial 10.0.0.1:4000: connection refused")
-    ago = room.clock.utc() - answer_time(room, answer.at_ns)
-    assert ago == timedelta(seconds=1.5)
-
-
-def answer_time(room: EngineRoom, at_ns: int) -> Any:
-    return room.clock.utc() - timedelta(microseconds=(room.clock.now_ns() - at_ns) // 1000)
+    assert (answer.state, answer.actual) == (State.MET, "a comparison of shop failed for want of Git")
+    assert room.clock.now_ns() - answer.at_ns == 1_500_000_000  # the clock says 00:00:11
+    assert probe.subject == "Git missed for shop"
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        f"2025-12-31T23:59:59Z {REFUSED}",
-        "2026-01-01T00:00:09Z dial tcp 10.9.9.9:4000: connect: connection refused",
-        "2026-01-01T00:00:09Z fetched http://10.0.0.1:4000/x.git",
-        f"yesterday {REFUSED}",
+        f"2025-12-31T23:59:59Z {IN_JSON}",
+        f"2026-01-01T00:00:09Z {IN_JSON.replace('shop', 'shop-web')}",
+        '2026-01-01T00:00:09Z {"application":"shop","msg":"Comparing app state"}',
+        f"yesterday {IN_JSON}",
         "",
     ],
-    ids=["of an earlier outage", "another server", "it answered", "no time", "nothing"],
+    ids=["of an earlier outage", "another Application", "it could", "no time", "nothing"],
 )
 def test_anything_else_in_the_log_is_not_missing_it(room: EngineRoom, line: str) -> None:
     probe = missed(room)
     room.clock.sleep(10 * SECOND)
     log(room, line)
-    assert (probe.observe().state, probe.observe().actual) == (State.PENDING, "none in its log yet")
+    assert (probe.observe().state, probe.observe().actual) == (State.PENDING, "none in the controller's log yet")
 
 
-def test_without_an_outage_or_without_a_repo_server_it_is_pending(room: EngineRoom) -> None:
-    assert git_missed(StopGitServer(room)).observe().actual == "no outage yet"  # type: ignore[arg-type]
+def test_without_an_outage_or_without_a_controller_it_is_pending(room: EngineRoom) -> None:
+    assert git_missed(StopGitServer(room), "shop").observe().actual == "no outage yet"  # type: ignore[arg-type]
     room.api.objects = [o for o in room.api.objects if o["kind"] != "Pod"]
-    assert missed(room).observe().actual == "no repo-server that runs"
+    assert missed(room).observe().actual == "no controller that runs"
 
 
 # --- readings --------------------------------------------------------------------------------------------------------
