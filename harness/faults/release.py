@@ -3,8 +3,10 @@
 Here belongs making such a commit. That it is pushed is `harness.faults.git`, that it is interrupted
 `harness.faults.engine`.
 
-Facts: Argo CD's resource hooks: a PreSync hook runs before anything of the commit is applied, and the operation stays
-Running until it has ended; HookSucceeded deletes it then, BeforeHookCreation deletes one of that name before.
+Facts: Argo CD's sync waves: what has a later wave is applied when all of the earlier ones is healthy, and a Job is when
+it has completed; until then the operation is Running. A PreSync hook would last as long, but was seen live to hang for
+ever (3.5.1): a sync that failed while the repo-server was away is retried, the Job of the first attempt is deleted, and
+the retry waits for the completion of a hook that is no longer there.
 """
 
 from __future__ import annotations
@@ -22,9 +24,6 @@ from harness.gitops.edit import Edit, edited
 from harness.gitops.platform import Platform
 from harness.gitops.render import DesiredObject
 
-# One that an interrupted sync left behind would count as this one's, done already; one that nobody comes back for goes
-# by itself (ttlSecondsAfterFinished).
-_DELETED = "BeforeHookCreation,HookSucceeded"
 _IMAGE = "drill/sample:1"  # on every node, and it can wait: `job -sleep`
 
 
@@ -86,7 +85,6 @@ def _migration(deployment: DesiredObject, lasting: timedelta) -> Object:
     return {
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "namespace": deployment.ref.namespace, "annotations": {
-            "argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": _DELETED}},
-        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 120, "ttlSecondsAfterFinished": 120,
-                 "template": {"spec": pod}},
+            "argocd.argoproj.io/sync-wave": "-1"}},
+        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 120, "template": {"spec": pod}},
     }  # fmt: skip
