@@ -156,7 +156,8 @@ class _Pruned:
         gone = {ref: found[0] for ref, found in last.items() if found and found[0].deleted}
         left = [ref for ref in removed if ref not in gone]
         if left:
-            actual = f"{left[0]} is still there"
+            going = any(map(_going, last[left[0]]))
+            actual = f"{left[0]} is still there, {'being deleted' if going else 'and nobody deletes it'}"
             return Observation(State.PENDING, self.subject, expected, actual, platform.clock.now_ns(),
                                None, len(gone), len(removed))  # fmt: skip
         latest = max(gone.values(), key=lambda state: state.received_ns)

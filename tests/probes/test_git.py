@@ -240,13 +240,14 @@ def test_pruned_is_when_the_last_of_them_was_gone(stage: GitStage) -> None:
     stage.view.event(config, deleted=True)
     answer = probe.observe()
     assert (answer.state, answer.done, answer.total, answer.actual) == (
-        State.PENDING, 1, 2, "Deployment shop/api is still there",
+        State.PENDING, 1, 2, "Deployment shop/api is still there, and nobody deletes it",
     )  # fmt: skip
     going = copy.deepcopy(api)
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z"
     stage.view.event(going)
     leaving = stage.clock.now_ns()
-    assert probe.observe().state is State.PENDING
+    answer = probe.observe()
+    assert (answer.state, answer.actual) == (State.PENDING, "Deployment shop/api is still there, being deleted")
     stage.clock.sleep(SECOND)
     stage.view.event(going, deleted=True)
     answer = probe.observe()
@@ -264,7 +265,7 @@ def test_what_was_gone_once_before_the_commit_was_not_pruned_by_it(stage: GitSta
     stage.clock.sleep(SECOND)
     push = pushed(stage, REMOVE)
     stage.view.event(config, deleted=True)
-    assert pruned(push).observe().actual == "Deployment shop/api is still there"
+    assert pruned(push).observe().actual == "Deployment shop/api is still there, and nobody deletes it"
 
 
 def test_what_came_back_is_not_gone(stage: GitStage) -> None:
