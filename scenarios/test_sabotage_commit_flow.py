@@ -12,6 +12,7 @@ from harness import (
     Platform,
     Unwatched,
     empty_allowed,
+    poll_bound,
     prune_off,
     sync_by_hand,
 )
@@ -22,14 +23,16 @@ pytestmark = pytest.mark.commit
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_pushed_commit_converges")
 def test_push_with_automated_sync_off(drill: Drill, platform: Platform) -> None:
     """With automated sync switched off, the push is seen and not applied, and the drill says so."""
-    with drill.sabotage(sync_by_hand(platform, "cortex-chat"), expect="arrived", patience=10 * SECOND):
+    by_hand = sync_by_hand(platform, "cortex-chat")
+    with drill.sabotage(by_hand, expect="arrived", naming="is OutOfSync", patience=10 * SECOND):
         test_commit_flow.test_pushed_commit_converges(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_pushed_commits_are_seen_by_polling_alone")
 def test_polling_with_an_application_that_is_not_looked_at(drill: Drill, platform: Platform) -> None:
-    """Where Argo CD skips the application, a push is never seen, and the drill says so."""
-    with drill.sabotage(Unwatched(platform, "cortex-chat"), expect="seen", patience=15 * SECOND):
+    """Where Argo CD skips the application, a push is not seen within what was promised, and the drill says so."""
+    promised = poll_bound(platform) + test_commit_flow.COMPARING  # less would call honest polling sabotage
+    with drill.sabotage(Unwatched(platform, "cortex-chat"), expect="seen", patience=promised):
         test_commit_flow.test_pushed_commits_are_seen_by_polling_alone(drill, platform)
 
 
@@ -44,7 +47,8 @@ def test_commit_that_touches_nothing_with_a_second_hand(drill: Drill, platform: 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_removed_manifest_is_pruned")
 def test_removed_manifest_with_prune_off(drill: Drill, platform: Platform) -> None:
     """With prune switched off, what left Git stays, and the drill names it."""
-    with drill.sabotage(prune_off(platform, "cortex-chat"), expect="pruned", naming="chat-web", patience=10 * SECOND):
+    kept = prune_off(platform, "cortex-chat")
+    with drill.sabotage(kept, expect="pruned", naming="chat-web is still there, and nobody", patience=10 * SECOND):
         test_commit_flow.test_removed_manifest_is_pruned(drill, platform)
 
 
