@@ -64,12 +64,14 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError("a run folder with a run.json", str(folder), "give one of the folders below reports/")
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        found = f"{file}: {error}"
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"no object, but {type(found).__name__}")
+    except ValueError as error:
         raise ConfigError(
-            "a run.json as a run wrote it", found, "give another of the folders below reports/"
+            "a run.json as a run wrote it", f"{file}: {error}", "give another of the folders below reports/"
         ) from error
+    return found
 
 
 def read_drills(folder: Path) -> list[Stored]:

@@ -89,7 +89,7 @@ def test_what_is_no_run_folder_is_refused_and_left_alone(tmp_path: Path, name: s
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a-file", "empty"]
 
 
-@pytest.mark.parametrize("text", ["{", "7", "", '"a"'])
+@pytest.mark.parametrize("text", ["{", "7", "", '"a"', "[]"])
 def test_a_damaged_run_json_is_named(folder: RunFolder, text: str) -> None:
     (folder.path / "run.json").write_text(text)
     with pytest.raises(ConfigError, match=r"a run\.json as a run wrote it; found .*run\.json"):
