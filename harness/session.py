@@ -31,7 +31,7 @@ from harness.diagnostics.known import address_secrets
 from harness.drill import Drill
 from harness.effects.store import DrillFolder, RunFolder, load_drill
 from harness.facts import git_state, tool_versions
-from harness.gitops.plan import read_plan
+from harness.gitops.plan import BootstrapPlan, read_plan
 from harness.gitops.platform import Platform
 from harness.gitops.repo import ServedRepo
 from harness.handover import Handover
@@ -71,6 +71,10 @@ class Options:
             raise ConfigError("0 to 8 agents", str(self.agents), "choose --agents within that")
         if (self.images is ImageSource.BUNDLE) != (self.bundle is not None):
             raise ConfigError("--images bundle together with --bundle FILE", "one without the other", "give both")
+        if self.bundle is not None and not self.bundle.is_file():
+            raise ConfigError(
+                "--bundle FILE, as `drill bundle create FILE` made it", f"no file {self.bundle}", "mend the path"
+            )
         return self
 
 
@@ -146,63 +150,45 @@ class Session:
         made.tainted = ""
 
     def _make(self) -> Platform:
-        journal, options = self.journal, self.options
-        with journal.phase("repository"):
-            repo = ServedRepo.from_path(
-                options.repo,
-                scratch=self.folder.path / "private" / "repo",
-                revision=options.revision,
-                on_event=self._note("repository"),
-            )
-            self._at_close(self.folder.forget, "repo")
-            self._at_close(self.folder.forget, "copies")  # of volumes: what is in them is nobody's business afterwards
-            self._at_close(repo.close)
-            plan = read_plan(repo)
-        with journal.phase("machine"):
+        repo, plan = self._repository()
+        with self.journal.phase("machine"):
             docker = self._machine()
-        with journal.phase("images"):
+        with self.journal.phase("images"):
             images = prepare(
-                options.images,
-                cache=cache_folder(),
-                progress=self._note("images"),
-                clock=self.clock,
-                bundle=options.bundle,
-            )
+                self.options.images, cache=cache_folder(), progress=self._note("images"), clock=self.clock,
+                bundle=self.options.bundle,
+            )  # fmt: skip
         clusters = Clusters(
-            docker,
-            images,
-            run_id=self.run_id,
-            run_dir=self.folder.path / "private",
-            clock=self.clock,
-            journal=journal,
-            egress_allowed=options.egress_allowed,
-        )
+            docker, images, run_id=self.run_id, run_dir=self.folder.path / "private", clock=self.clock,
+            journal=self.journal, egress_allowed=self.options.egress_allowed,
+        )  # fmt: skip
         self._at_close(clusters.close)
-        with journal.phase("network"):
+        with self.journal.phase("network"):
             network = clusters.make_network()
             url = repo.serve(network.gateway)
         self._record(images, network, repo, url)
         spec = ClusterSpec(
-            name=f"dr-{options.worker}-{self.run_id}",
-            network=network,
-            servers=options.servers,
-            agents=options.agents,
-            profile=profile(options.timing),
-        )
+            name=f"dr-{self.options.worker}-{self.run_id}", network=network, servers=self.options.servers,
+            agents=self.options.agents, profile=profile(self.options.timing),
+        )  # fmt: skip
         made = Platform(
-            name=spec.name,
-            clusters=clusters,
-            spec=spec,
-            repo=repo,
-            plan=plan,
-            images=images,
-            profile=spec.profile,
-            journal=journal,
-            clock=self.clock,
-        )
+            name=spec.name, clusters=clusters, spec=spec, repo=repo, plan=plan, images=images, profile=spec.profile,
+            journal=self.journal, clock=self.clock,
+        )  # fmt: skip
         self._at_close(self._part_with, made)
         self._handover = Handover(made)
         return made
+
+    def _repository(self) -> tuple[ServedRepo, BootstrapPlan]:
+        with self.journal.phase("repository"):
+            repo = ServedRepo.from_path(
+                self.options.repo, scratch=self.folder.path / "private" / "repo", revision=self.options.revision,
+                on_event=self._note("repository"),
+            )  # fmt: skip
+            self._at_close(self.folder.forget, "repo")
+            self._at_close(self.folder.forget, "copies")  # of volumes: what is in them is nobody's business afterwards
+            self._at_close(repo.close)
+            return repo, read_plan(repo)
 
     def _machine(self) -> Docker:
         if self.options.provision:

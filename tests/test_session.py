@@ -133,6 +133,7 @@ def break_promise(drill: Drill) -> None:
         ({"agents": 9}, "0 to 8 agents"),
         ({"images": ImageSource.BUNDLE}, "--images bundle together with --bundle"),
         ({"bundle": Path("b")}, "--images bundle together with --bundle"),
+        ({"images": ImageSource.BUNDLE, "bundle": Path("/no/b")}, "no file /no/b"),
     ],
 )
 def test_a_bad_option_is_refused_before_anything_is_written(tmp_path: Path, bad: dict[str, Any], said: str) -> None:
