@@ -94,7 +94,9 @@ class _PodFails(_Probe):
         }
         for seen in self.platform.view.all(POD, self.target.namespace):
             mine = owners & (_owners(seen.object, "ReplicaSet") | _owners(seen.object, self.target.kind))
-            if mine and self._wrong(seen.object):
+            # One that is on its way out may be that of an earlier commit with the same image.
+            leaving = dig(seen.object, "metadata", "deletionTimestamp") is not None
+            if mine and not leaving and self._wrong(seen.object):
                 yield seen
 
     def _wrong(self, pod: Object) -> set[str]:

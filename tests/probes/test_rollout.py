@@ -90,6 +90,12 @@ class TestPodFails:
         seen = self.look(stage, other)
         assert (seen.state, seen.actual) == (PENDING, said)
 
+    def test_what_is_left_of_an_earlier_commit_tells_nothing(self, stage: Any) -> None:
+        left = pod(waits="ImagePullBackOff")
+        left["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        seen = self.look(stage, left)
+        assert (seen.state, seen.actual) == (PENDING, "no pod with that image")
+
     def test_an_image_that_runs_is_no_bad_image(self, stage: Any) -> None:
         seen = self.look(stage, pod(ready=True))
         assert (seen.state, seen.actual) == (BROKEN, f"Pod api-1 is ready with image {IMAGE}")
