@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from harness.core.clock import MINUTE, Clock
+from harness.core.clock import MINUTE, SECOND, Clock
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import NODE, dig
+from harness.core.objects import NODE, POD, dig
 from harness.core.observation import Observation, Probe, State
 from harness.core.text import some
 from harness.effects.waiting import Outcome, until
@@ -23,6 +23,7 @@ from harness.probes.sync import converged
 
 FIRST_CONVERGENCE = 10 * MINUTE
 TIDY_WITHIN = 2 * MINUTE
+CROWDED = 4  # movable Pods on a node; fewer are not worth spreading
 
 # These come and go with others, and under names of their own.
 _FOLLOWERS = ("Pod ", "ReplicaSet ", "ControllerRevision ", "Node ", "CSINode ", "PersistentVolume ",
@@ -86,6 +87,16 @@ def _usable(node: Mapping[str, Any]) -> bool:
     return ready and not dig(node, "spec", "unschedulable") and not dig(node, "metadata", "deletionTimestamp")
 
 
+def _serves(node: Mapping[str, Any]) -> bool:
+    return "node-role.kubernetes.io/control-plane" in dig(node, "metadata", "labels", default={})
+
+
+def _can_move(pod: Mapping[str, Any], engine: str) -> bool:
+    owners = dig(pod, "metadata", "ownerReferences", default=[])
+    away = dig(pod, "metadata", "namespace") in (engine, "kube-system")
+    return not away and any(owner.get("kind") == "ReplicaSet" for owner in owners)
+
+
 class Handover:
     """Keeps watch over one platform, across its clusters."""
 
@@ -116,11 +127,12 @@ class Handover:
         if not self.platform.alive:
             return ""
         try:
-            taken = census(self.platform).read()
             pristine = self._pristine if self._cluster is self.platform.cluster else None
-            wanted = pristine or Pristine.of(taken)
+            wanted = pristine or Pristine.of(census(self.platform).read())
             probe = LeftClean(converged(self.platform), self.platform.view, self.platform.clock, wanted)
             ended = self._until(probe, TIDY_WITHIN)
+            if ended.met and self._spread():
+                ended = self._until(probe, TIDY_WITHIN, settle=2 * SECOND)  # the watch may not show it yet
             if not ended.met:
                 return ended.last.actual
             left = wanted.left_behind(census(self.platform).read())
@@ -128,10 +140,32 @@ class Handover:
             return f"it could not be looked at: {next(iter(str(error).splitlines()), repr(error))}"
         return f"left behind: {some(left)}" if left else ""
 
+    def _spread(self) -> bool:
+        """Whether Pods were moved: what left a lost agent stays where it is, and the next drill would find it empty.
+
+        Half of what can move is taken from the fullest node; the scheduler prefers the empty one.
+        """
+        view, api = self.platform.view, self.platform.api
+        agents = [n.object["metadata"]["name"] for n in view.all(NODE) if not _serves(n.object)]
+        pods: dict[str, list[tuple[str, str]]] = {name: [] for name in agents}
+        for seen in view.all(POD):
+            metadata, node = seen.object["metadata"], dig(seen.object, "spec", "nodeName", default="")
+            if _can_move(seen.object, self.platform.engine.namespace):
+                pods.setdefault(node, []).append((metadata["namespace"], metadata["name"]))
+        fullest = max(pods.values(), key=len, default=[])
+        if all(pods[name] for name in agents) or len(fullest) < CROWDED:
+            return False
+        for namespace, name in sorted(fullest)[::2]:
+            api.delete(POD, name, namespace)
+        empty = some([name for name in agents if not pods[name]])
+        self.platform.journal.add("note", "handover", text=f"{len(fullest[::2])} Pods spread anew: {empty} ran none")
+        return True
+
     def restore_git(self) -> None:
         """Give the next drill the tree that the first one had. Nothing happens where it is so."""
         self.platform.repo.restore(self.tree, "Restore what a drill has changed")
 
-    def _until(self, probe: Probe, within: timedelta) -> Outcome:
+    def _until(self, probe: Probe, within: timedelta, settle: timedelta = timedelta(0)) -> Outcome:
         platform = self.platform
-        return until(probe, within=within, clock=platform.clock, on_change=platform.on_change, on_beat=platform.on_beat)
+        return until(probe, within=within, settle=settle, clock=platform.clock,
+                     on_change=platform.on_change, on_beat=platform.on_beat)  # fmt: skip

@@ -41,6 +41,9 @@ class World:
     nodes: list[Any] = field(default_factory=lambda: [node()])
     state: State = State.MET
     restored: list[str] = field(default_factory=list)
+    pods: list[Any] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    engine: Any = field(default_factory=lambda: SimpleNamespace(namespace="argocd"))
 
     @property
     def repo(self) -> Any:
@@ -48,11 +51,15 @@ class World:
 
     @property
     def view(self) -> Any:
-        return SimpleNamespace(all=lambda kind: self.nodes)
+        return SimpleNamespace(all=lambda kind: self.nodes if kind.kind == "Node" else self.pods)
+
+    @property
+    def api(self) -> Any:
+        return SimpleNamespace(delete=lambda kind, name, namespace: self.deleted.append(f"{namespace}/{name}"))
 
     @property
     def journal(self) -> Any:
-        return SimpleNamespace(phase=lambda name: nullcontext())
+        return SimpleNamespace(phase=lambda name: nullcontext(), add=lambda *_, **__: None)
 
     def on_change(self, *_: Any) -> None: ...
 
@@ -129,3 +136,30 @@ def test_git_gets_its_first_tree_back(world: World, handover: Handover) -> None:
     world.tree = "tree-2"
     handover.restore_git()
     assert world.restored == ["tree-1"]
+
+
+def pod(name: str, node: str, *, namespace: str = "shop", owner: str = "ReplicaSet") -> Any:
+    metadata = {"name": name, "namespace": namespace, "ownerReferences": [{"kind": owner}]}
+    return SimpleNamespace(object={"metadata": metadata, "spec": {"nodeName": node}})
+
+
+def test_what_left_a_lost_agent_is_spread_anew(world: World) -> None:
+    world.there = CENSUS | {"Node agent-1": {"uid": "n1"}}
+    world.nodes = [node("agent-0"), node("agent-1")]
+    world.pods = [pod(f"api-{n}", "agent-0") for n in range(6)]
+    world.pods += [pod("db-0", "agent-1", owner="StatefulSet"), pod("cd", "agent-1", namespace="argocd")]
+    handover = Handover(world)  # type: ignore[arg-type]
+    handover.begin()
+    assert handover.check() == ""
+    assert world.deleted == ["shop/api-0", "shop/api-2", "shop/api-4"]
+
+
+@pytest.mark.parametrize("spread", [["agent-0", "agent-1"], ["agent-0"]])
+def test_what_is_spread_or_hardly_there_is_left_alone(world: World, spread: list[str]) -> None:
+    world.there = CENSUS | {"Node agent-1": {"uid": "n1"}}
+    world.nodes = [node("agent-0"), node("agent-1")]
+    world.pods = [pod(f"api-{name}-{n}", name) for name in spread for n in range(3)]
+    handover = Handover(world)  # type: ignore[arg-type]
+    handover.begin()
+    assert handover.check() == ""
+    assert world.deleted == []
