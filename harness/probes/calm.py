@@ -32,7 +32,7 @@ class _LeftAlone:
     def observe(self) -> Observation:
         hand, now = self._hand, self._hand.platform.clock.now_ns()
         expected = "as our hand left it"
-        _require_sight(hand.platform, hand.ref.group, hand.ref.kind)
+        require_sight(hand.platform, hand.ref.group, hand.ref.kind)
         accepted = hand.receipt()
         if accepted is None:
             return Observation(State.PENDING, self.subject, expected, "our own write is not seen yet", now)
@@ -82,7 +82,7 @@ class _Undisturbed:
     def observe(self) -> Observation:
         now, ref = self.platform.clock.now_ns(), _application(self.platform, self.application)
         expected = "no sync of it"
-        _require_sight(self.platform, ref.group, ref.kind)
+        require_sight(self.platform, ref.group, ref.kind)
         self.platform.view.follow(ref)
         states = self.platform.view.history(ref)
         if self._first is None:
@@ -164,7 +164,7 @@ class _OutOfSync:
         platform, accepted = self.hand.platform, self.hand.receipt()
         ref, now = _application(platform, self.application), platform.clock.now_ns()
         expected = f"Application {self.application} OutOfSync because of it"
-        _require_sight(platform, ref.group, ref.kind)
+        require_sight(platform, ref.group, ref.kind)
         platform.view.follow(ref)
         since: Seen | None = None
         told = "our own write is not seen yet" if accepted is None else "nothing was said of it since"
@@ -233,7 +233,7 @@ def _after(states: tuple[Seen, ...], first: Seen) -> Iterator[Seen]:
     yield from states[place + 1 :]
 
 
-def _require_sight(platform: Platform, group: str, kind: str) -> None:
+def require_sight(platform: Platform, group: str, kind: str) -> None:
     """Raises ApiUnreachable where nothing could be seen if it happened: nothing seen is then no answer."""
     view = platform.view
     if not view.answering:

@@ -24,6 +24,7 @@ from harness.gitops.argocd import REFRESH
 from harness.gitops.convergence import NUDGE_EVERY, Converged
 from harness.gitops.platform import Platform
 from harness.gitops.render import desired_applications
+from harness.probes.calm import require_sight
 
 _NUDGE_AGAIN = SECOND / 2  # after a comparison that looked at another commit
 _WIPE = "will wipe out all resources"  # what Argo CD says when it refuses to remove everything
@@ -191,6 +192,8 @@ class _Refused:
         now = platform.clock.now_ns()
         expected = f"Argo CD to refuse {self.push.sha[:10]}, and its {len(removed)} objects to stay"
         try:
+            for group, kind in sorted({(ref.group, ref.kind) for ref in (self.app, *removed)}):
+                require_sight(platform, group, kind)
             lost = [ref for ref in removed if any(map(_going, _states(platform, ref, self.push.pushed_ns)))]
             states = _states(platform, self.app)
         except ProvisionFailed as error:
@@ -215,6 +218,7 @@ class _Refused:
 def refused(push: PushCommit, app: str) -> Probe:
     """Argo CD says that the commit would remove everything of `app`, and removes nothing. BROKEN once it does.
 
+    Asked, it raises ApiUnreachable while it could not be seen if that happened.
     Raises ConfigError: the commit removed no object, or no such Application in Git.
     """
     _removing(push)

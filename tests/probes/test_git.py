@@ -313,6 +313,18 @@ def test_another_condition_is_no_refusal(stage: GitStage, conditions: list[Objec
     assert refused(push, "shop").observe().state is State.PENDING
 
 
+def test_nothing_is_said_of_a_refusal_while_nothing_can_be_seen(stage: GitStage) -> None:
+    on_stage(stage)
+    push = pushed(stage, REMOVE)
+    probe = refused(push, "shop")
+    stage.show(push.sha, conditions=[WIPE])
+    stage.view.answering = False
+    with pytest.raises(ApiUnreachable):
+        probe.observe()
+    stage.view.answering = True
+    assert probe.observe().state is State.MET
+
+
 def test_a_refusal_of_another_commit_is_none_of_this(stage: GitStage) -> None:
     on_stage(stage)
     stage.show(stage.repo.head, conditions=[WIPE])
