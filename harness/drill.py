@@ -327,12 +327,10 @@ class Drill:
         return self.timeline.history().first("fault.injected") is not None
 
     def _changed(self, seen: Observation) -> None:
-        self.timeline.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected,
-                          actual=seen.actual, done=seen.done, total=seen.total)  # fmt: skip
+        self.timeline.add("probe.changed", seen.subject, **seen.to_record())
 
     def _beat(self, seen: Observation, left: timedelta) -> None:
-        self.timeline.add("heartbeat", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
-                          done=seen.done, total=seen.total, left_s=left.total_seconds())  # fmt: skip
+        self.timeline.add("heartbeat", seen.subject, **seen.to_record(), left_s=left.total_seconds())
 
     def _placed(self, detail: Mapping[str, Any]) -> dict[str, Any]:
         """`detail` with its monotonic moments (`*_ns`, alone or by name) as microseconds on the timeline."""

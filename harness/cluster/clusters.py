@@ -1,33 +1,31 @@
-"""Clusters of ours: made, proved ready, proved ours, destroyed.
+"""Clusters of ours: made, proved ready, destroyed.
 
-Here belong the k3d configuration of a cluster, the order of its making, and the guard in front of every destructive
-act. What runs in a cluster does not: that is `harness.gitops`.
+Here belongs the order of their making and of their end. What one is, and the guard in front of every destructive act,
+is in `harness.cluster.cluster`; what runs in it is in `harness.gitops`.
 """
 
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import re
 import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
 from urllib.parse import urlparse
 
 from harness.cluster import labels
+from harness.cluster.cluster import Cluster, cluster_uid
 from harness.cluster.docker import Container, Docker
 from harness.cluster.images import FLAVOUR_K3S, ImageSet, cache_folder
 from harness.cluster.k3d import Creation, K3d
 from harness.cluster.kube import KubeApi
 from harness.cluster.live import LiveView
 from harness.cluster.network import Firewall, Network, Networks, host_tools
-from harness.cluster.nodes import Node, nodes_of
 from harness.cluster.readiness import (
     PROBE_NAMESPACE,
     WATCHED,
@@ -49,65 +47,12 @@ from harness.core.errors import (
     ToolError,
     UnsafeTarget,
 )
-from harness.core.objects import NAMESPACE, POD, dig
+from harness.core.objects import POD
 from harness.core.observation import Observation, Probe
+from harness.core.timeline import Journal
 from harness.effects.waiting import retrying, until
 
 __all__ = ["Cluster", "ClusterSpec", "Clusters", "Network", "k3d_config"]
-
-
-class Journal(Protocol):
-    """What we need of `harness.core.timeline.Journal`."""
-
-    def add(self, kind: str, subject: str = "", *, at_ns: int | None = None, **data: Any) -> Any: ...
-    def phase(self, name: str, **facts: Any) -> AbstractContextManager[None]: ...
-
-
-@dataclass(slots=True)
-class Cluster:
-    """A cluster that we made. `uid` (of the namespace kube-system) is what tells it from every other one."""
-
-    name: str
-    kubeconfig: Path
-    api: KubeApi
-    network: Network
-    docker: Docker
-    spec: ClusterSpec
-    run_id: str
-    uid: str
-    ready_in: timedelta = timedelta(0)
-    destroyed: bool = False
-
-    def nodes(self) -> tuple[Node, ...]:
-        """The nodes as containers, servers first, running or not."""
-        return nodes_of(self.docker, self.name, self.network.name)
-
-    def containers(self) -> tuple[Container, ...]:
-        """Every container of the cluster, k3d's helpers too."""
-        return self.docker.containers(f"{labels.K3D_CLUSTER}={self.name}")
-
-    def assert_ours(self) -> None:
-        """To be called before every destructive act. Raises UnsafeTarget unless all of it is this run's.
-
-        Containers by label; the API by its address and, where it answers, by the identity recorded when it was made.
-        """
-        remedy = "leave it alone: drill only touches what it made in this run"
-        for container in self.containers():
-            if container.labels.get(labels.RUN) != self.run_id:
-                raise UnsafeTarget(f"containers of run {self.run_id}", f"{container.name} without its label", remedy)
-        host = urlparse(self.api.server).hostname or ""
-        if not _is_local(host, self.network):
-            raise UnsafeTarget("an API server on this machine", self.api.server, remedy)
-        try:
-            found = cluster_uid(self.api)
-        except (ApiUnreachable, ApiRefused):
-            return  # it is down or half made: the containers' labels have answered for it
-        if found != self.uid:
-            raise UnsafeTarget(f"the cluster with identity {self.uid}", found or "another one", remedy)
-
-    def how_to_reach(self) -> str:
-        """For people who kept it: how to look at it and how to delete it."""
-        return f"export KUBECONFIG={self.kubeconfig}   # delete: k3d cluster delete {self.name} && drill clean"
 
 
 @dataclass(slots=True)
@@ -309,12 +254,10 @@ class Clusters:
         self.journal.add("note", subject, text=text)
 
     def _changed(self, seen: Observation) -> None:
-        self.journal.add("probe.changed", seen.subject, state=seen.state.value, expected=seen.expected,
-                         actual=seen.actual, done=seen.done, total=seen.total)  # fmt: skip
+        self.journal.add("probe.changed", seen.subject, **seen.to_record())
 
     def _beat(self, seen: Observation, left: timedelta) -> None:
-        self.journal.add("heartbeat", seen.subject, state=seen.state.value, expected=seen.expected, actual=seen.actual,
-                         done=seen.done, total=seen.total, left_s=left.total_seconds())  # fmt: skip
+        self.journal.add("heartbeat", seen.subject, **seen.to_record(), left_s=left.total_seconds())
 
     def _save_evidence(self, spec: ClusterSpec, error: HarnessError) -> None:
         """Save what the nodes said: a cluster that never came up has no API to ask."""
@@ -367,11 +310,6 @@ class Clusters:
             self._note(name, f"k3d could not delete it ({failure}): removed by drill itself")
 
 
-def cluster_uid(api: KubeApi) -> str:
-    """The identity of a cluster: the UID of its namespace kube-system. Raises ApiUnreachable, ApiRefused."""
-    return str(dig(api.get(NAMESPACE, "kube-system"), "metadata", "uid", default=""))
-
-
 def _warm_up() -> None:
     """The client takes up to a second to import; better while k3d makes containers than when the API waits for us."""
     importlib.import_module("kubernetes.config")
@@ -382,14 +320,6 @@ def _answers(server: str) -> bool:
     with suppress(OSError), socket.create_connection((url.hostname or LOOPBACK, url.port or 6443), 1):
         return True
     return False
-
-
-def _is_local(host: str, network: Network) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return address.is_loopback or address in ipaddress.ip_network(network.subnet)
 
 
 def _tools_of(container: Container, name: str) -> bool:

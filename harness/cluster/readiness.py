@@ -1,8 +1,8 @@
 """When a new cluster is ready: proved from outside and by a pod inside, never by a log line.
 
 Here belong the questions, as probes over watched objects. The order in which they are asked does not: that is
-`harness.cluster.clusters`. What makes a cluster usable: facts/gitops-semantics C3 and the Kubernetes docs on node
-conditions, ServiceAccount admission and /readyz.
+`harness.cluster.clusters`. What makes a cluster usable: the Kubernetes docs on node conditions, ServiceAccount
+admission and /readyz.
 """
 
 from __future__ import annotations

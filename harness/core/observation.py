@@ -45,6 +45,11 @@ class Observation:
     def met(self) -> bool:
         return self.state is State.MET
 
+    def to_record(self) -> dict[str, Any]:
+        """What a timeline keeps of it while it is awaited."""
+        return {"state": self.state.value, "expected": self.expected, "actual": self.actual,
+                "done": self.done, "total": self.total}  # fmt: skip
+
     def sentence(self) -> str:
         """One line for people: state, progress, what should be and what is."""
         progress = f" {self.done}/{self.total}" if self.total is not None else ""
