@@ -23,8 +23,8 @@ BEFORE: dict[str, dict[str, Any]] = {
 }
 
 
-def judged(touches: list[str], after: dict[str, Any] | None) -> Finding:
-    told = [("observed", {"reading": "census", "value": BEFORE}), ("fault.injected", {"touches": touches})]
+def judged(touches: list[str], after: dict[str, Any] | None, before: dict[str, Any] = BEFORE) -> Finding:
+    told = [("observed", {"reading": "census", "value": before}), ("fault.injected", {"touches": touches})]
     if after is not None:
         told.append(("observed", {"reading": "census", "value": after}))
     utc = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,3 +68,8 @@ def test_harm_is_told_by_uid_and_restarts(after: dict[str, Any] | None, verdict:
 
 def test_the_whole_cluster_declared_spares_nothing() -> None:
     assert judged(["*"], {}).verdict is Verdict.HELD
+
+
+def test_where_nobody_was_counted_nobody_was_spared() -> None:
+    found = judged(["Deployment shop/api"], BEFORE, before={})
+    assert (found.verdict, found.actual) == (Verdict.INCONCLUSIVE, "none")

@@ -38,6 +38,8 @@ def stayed_within_blast_radius() -> Check:
         old, new = before[-1].data["value"], after[-1].data["value"]
         spared = old.keys() - touched(old, patterns)
         evidence = (before[-1].seq, after[-1].seq)
+        if not old:
+            return Finding(claim, Verdict.INCONCLUSIVE, "at least one object before the fault", "none", evidence)
         figures = {"objects": float(len(old)), "outside_blast_radius": float(len(spared))}
         harmed = [f"{name} was {how}" for name in sorted(spared) if (how := _harm(old[name], new.get(name)))]
         if harmed:
