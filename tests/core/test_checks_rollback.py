@@ -232,6 +232,8 @@ class TestApplyWasRefused:
     ids=lambda c: c.claim,
 )
 def test_without_its_readings_a_judge_says_nothing(check: Check) -> None:
-    for history in (History(()), story(None, None, None), story(None, reading(), reading())):
+    empty = reading() | {"live": {}}
+    told = (story(None, None, None), story(None, reading(), reading()), story(empty, reading(), reading()))
+    for history in (History(()), *told):
         finding = check(history)
         assert (finding.verdict, "failed" in finding.actual) == (INCONCLUSIVE, False)

@@ -166,7 +166,7 @@ def _readings(history: History) -> _Readings:
         return _Readings(None, None, None)
     first, last = faults[0].seq, faults[-1].seq
     return _Readings(
-        _last(e for e in taken if e.seq < first),
+        _last(e for e in taken if e.seq < first and e.data["value"]["live"]),  # of nothing, nothing can be harmed
         _last(e for e in taken if first < e.seq < last),
         _last(e for e in taken if e.seq > last),
     )
@@ -183,7 +183,7 @@ def _value(event: Event) -> Reading:
 
 
 def _without(claim: str, expected: str) -> Finding:
-    return Finding(claim, Verdict.INCONCLUSIVE, expected, "not all of them were taken")
+    return Finding(claim, Verdict.INCONCLUSIVE, expected, "not all of them were taken, or nothing was live before")
 
 
 def _objects(reading: Reading) -> dict[str, Any]:
