@@ -47,7 +47,8 @@ def test_deleted_config_map_with_self_heal_off(drill: Drill, platform: Platform)
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_deleted_namespace_comes_back")
 def test_deleted_namespace_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, a deleted namespace stays away, and the drill says so."""
-    with drill.sabotage(SelfHealOff(platform, "cortex-dev"), expect="healed within", patience=NAMESPACE):
+    off = SelfHealOff(platform, "cortex-dev")  # the old one must be gone: one that is only slow to go is no proof
+    with drill.sabotage(off, expect="healed within", naming="is deleted", patience=NAMESPACE):
         test_drift.test_deleted_namespace_comes_back(drill, platform)
 
 
