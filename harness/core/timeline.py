@@ -17,8 +17,6 @@ from typing import Any
 from harness.core.clock import Clock, between_ns
 from harness.core.errors import ConfigError
 
-SCHEMA = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
