@@ -171,28 +171,11 @@ class Platform:
 
     def on_change(self, seen: Observation) -> None:
         """What a wait says when the answer changed, for the current timeline."""
-        self.journal.add(
-            "probe.changed",
-            seen.subject,
-            state=seen.state.value,
-            expected=seen.expected,
-            actual=seen.actual,
-            done=seen.done,
-            total=seen.total,
-        )
+        self.journal.add("probe.changed", seen.subject, **seen.to_record())
 
     def on_beat(self, seen: Observation, left: timedelta) -> None:
         """What a wait says from time to time, for the current timeline."""
-        self.journal.add(
-            "heartbeat",
-            seen.subject,
-            state=seen.state.value,
-            expected=seen.expected,
-            actual=seen.actual,
-            done=seen.done,
-            total=seen.total,
-            left_s=left.total_seconds(),
-        )
+        self.journal.add("heartbeat", seen.subject, **seen.to_record(), left_s=left.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
