@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import test_engine_loss
 
-from harness import SECOND, CutFromGit, Drill, ForgetRoots, HoldDown, Platform, RestartBystander
+from harness import SECOND, CutFromGit, Drill, ForgetRoots, HoldDown, Platform, RestartBystander, poll_bound
 
 pytestmark = pytest.mark.engine_loss
 
@@ -54,5 +54,6 @@ def test_lost_engine_that_is_told_to_follow_nothing(drill: Drill, platform: Plat
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_git_server_down_while_the_cluster_drifts")
 def test_git_server_that_does_not_return(drill: Drill, platform: Platform) -> None:
     """With the cluster cut off from Git for good, drift stays, and the drill says so."""
-    with drill.sabotage(CutFromGit(platform), expect=AWAITED, naming="spec.replicas 2", patience=25 * SECOND):
+    looked = poll_bound(platform) + 15 * SECOND  # by then an honest Argo CD has looked at Git again
+    with drill.sabotage(CutFromGit(platform), expect=AWAITED, naming="spec.replicas 2", patience=looked):
         test_engine_loss.test_git_server_down_while_the_cluster_drifts(drill, platform)
