@@ -88,7 +88,7 @@ def test_commit_that_touches_nothing_changes_nothing(drill: Drill, platform: Pla
     with drill.fault(PushCommit(platform, {"NOTES.md": "Nothing to deploy.\n"}, "notes")) as push:
         drill.until(seen(platform, APP, push.sha), within=PATIENCE)
         drill.until(converged(platform), within=PATIENCE)
-        drill.hold(converged(platform), lasting=12 * SECOND)  # a comparison by polling lies in it
+        drill.hold(converged(platform), lasting=12 * SECOND)  # with the fast profile a poll lies in it
         drill.observe(before_and_after)
 
         drill.conclude(no_sync_was_started(), everything_kept_its_version())
