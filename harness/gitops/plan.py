@@ -77,7 +77,8 @@ class BootstrapPlan:
 
     `root` and `projects` are paths of the repository, applied after Argo CD is ready, projects first. `settings` are
     keys of ConfigMap argocd-cm. `objectives` maps rebuild, self_heal and rollback to durations, where the repository
-    promises any. `note` says how the plan came about.
+    promises any; no check reads them, for a drill is judged by the objective of its scenario.
+    `note` says how the plan came about.
     """
 
     root: tuple[str, ...]
