@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -34,7 +33,6 @@ class Cluster:
     spec: ClusterSpec
     run_id: str
     uid: str
-    ready_in: timedelta = timedelta(0)
     destroyed: bool = False
 
     def nodes(self) -> tuple[Node, ...]:

@@ -37,7 +37,7 @@ from harness.cluster.readiness import (
     probing_pod,
 )
 from harness.cluster.spec import LOOPBACK, ClusterSpec, free_port, k3d_config
-from harness.core.clock import MILLISECOND, MINUTE, SECOND, Clock, between_ns
+from harness.core.clock import MILLISECOND, MINUTE, SECOND, Clock
 from harness.core.errors import (
     ApiRefused,
     ApiUnreachable,
@@ -112,7 +112,6 @@ class Clusters:
         self._require_absent(spec.name)
         self.networks.verify(spec.network)
         port = free_port(spec.api_port)
-        begun = self.clock.now_ns()
         marks = labels.labels(self.run_id, self.owner, self.clock.utc())
         self._made[spec.name] = None
         self._make_image_volume(spec.name, marks)
@@ -125,7 +124,6 @@ class Clusters:
             if isinstance(error, HarnessError):
                 self._save_evidence(spec, error)
             raise
-        cluster.ready_in = between_ns(begun, self.clock.now_ns())
         self._made[spec.name] = cluster
         return cluster
 

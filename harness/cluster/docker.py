@@ -63,7 +63,6 @@ class Container:
     running: bool
     paused: bool
     exit_code: int
-    started_at: str
     pid: int
     restarts: int
     addresses: Mapping[str, str]
@@ -207,14 +206,6 @@ class Docker:
         """Remove a network. One that is gone already is no error."""
         with _ignoring("not found", "No such network"):
             self._cli("network", "rm", name)
-
-    def plug(self, network: str, container: str, *, address: str = "") -> None:
-        """Plug a container into a network, with a fixed address where one is given."""
-        self._cli("network", "connect", *([f"--ip={address}"] if address else []), network, container)
-
-    def unplug(self, network: str, container: str) -> None:
-        """Unplug a container from a network."""
-        self._cli("network", "disconnect", network, container)
 
     def volumes(self, *labels: str) -> tuple[str, ...]:
         """Names of the volumes that carry all `labels`; without labels of every volume."""
@@ -379,7 +370,7 @@ def _container(item: Mapping[str, Any]) -> Container:
     return Container(
         id=str(item["Id"]), name=str(item.get("Name", "")).lstrip("/"), image=str(config.get("Image", "")),
         labels=_labels(config.get("Labels")), running=bool(state.get("Running")), paused=bool(state.get("Paused")),
-        exit_code=int(state.get("ExitCode") or 0), started_at=str(state.get("StartedAt", "")),
+        exit_code=int(state.get("ExitCode") or 0),
         pid=int(state.get("Pid") or 0), restarts=int(item.get("RestartCount") or 0),
         addresses={name: str(net.get("IPAddress") or "") for name, net in attached.items()},
         volumes=tuple(str(m["Name"]) for m in item.get("Mounts") or () if m.get("Type") == "volume" and m.get("Name")),

@@ -15,7 +15,6 @@ from harness.report.model import DrillReport, RunReport
 from harness.report.words import clean
 
 LISTED = 200  # rows of a section
-Sections = list[tuple[str, list[tuple[str, list[str]]]]]
 
 
 def ground(run: RunReport, drill: DrillReport | None = None) -> dict[str, Any]:

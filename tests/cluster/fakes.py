@@ -14,7 +14,7 @@ def container(name: str, labels: Mapping[str, str], **facts: Any) -> Container:
     """A running container with these labels."""
     plain = Container(
         id=f"id-{name}", name=name, image="drill/node:1", labels=dict(labels), running=True, paused=False, exit_code=0,
-        started_at="", pid=1, restarts=0, addresses={}, volumes=(),
+        pid=1, restarts=0, addresses={}, volumes=(),
     )  # fmt: skip
     return replace(plain, **facts)
 

@@ -14,7 +14,6 @@ from harness.cluster.images.recipe import Debian, Recipe
 
 # Raise it when the builder itself makes something else from the same recipe.
 BUILDER_VERSION = "1"
-KEY_LENGTH = 64
 
 
 def machine() -> str:
