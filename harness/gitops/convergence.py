@@ -32,6 +32,7 @@ from harness.gitops.judgement import (
     judge_application,
     judge_object,
     needs_refresh,
+    refresh_pending,
     resting,
 )  # fmt: skip
 from harness.gitops.render import DesiredApplication, DesiredObject, desired_applications
@@ -100,11 +101,12 @@ class _Fact:
 
 @dataclass(slots=True)
 class _Trouble:
-    """An error condition that stays: since when, and how many forced refreshes it has outlived."""
+    """An error condition that stays: since when, and how many forced refreshes it has outlived: those taken up."""
 
     message: str
     since_ns: int
     refreshes: int = 0
+    asked: bool = False  # for one that is not counted yet
 
 
 @dataclass(slots=True)
@@ -262,15 +264,15 @@ class Converged:
             trouble = memory.troubles.setdefault((name, kind), _Trouble(message, now))
             trouble.message = message
             if is_transport(message):
-                trouble.since_ns, trouble.refreshes = now, 0
+                trouble.since_ns, trouble.refreshes, trouble.asked = now, 0, False
             elif trouble.refreshes >= _PROVEN_BY and between_ns(trouble.since_ns, now) >= PROVEN_AFTER:
                 proven.add(kind)
         return proven
 
     def _consider_refresh(self, memory: _Memory, app: DesiredApplication, live: Object | None, now: int) -> None:
         troubles = [t for (name, _), t in memory.troubles.items() if name == app.name]
-        if not self._nudge_wanted or not (troubles or needs_refresh(live, app)):
-            return
+        if not self._nudge_wanted or refresh_pending(live) or not (troubles or needs_refresh(live, app)):
+            return  # where a request is pending, nobody has looked: the engine may be down
         early = None if troubles else self._too_early(live, app)
         last = memory.nudged_ns.get(app.name)
         rest = (NUDGE_EVERY if early is None else SECOND) - between_ns(last, now) if last is not None else timedelta(0)
@@ -286,7 +288,7 @@ class Converged:
             return  # not there, or not answering: the next observation says so
         self.refreshes += 1
         for trouble in proving:
-            trouble.refreshes += 1
+            trouble.refreshes, trouble.asked = trouble.refreshes + trouble.asked, True
 
     def _too_early(self, live: Object | None, app: DesiredApplication) -> timedelta | None:
         """Where only a comparison later than the last sync is wanted: how long to wait before asking for it.

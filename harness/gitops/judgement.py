@@ -90,11 +90,16 @@ def needs_refresh(app: Object | None, wanted: DesiredApplication) -> bool:
 
     A new Application looks by itself, and a request that is pending already is not repeated.
     """
-    if app is None or not dig(app, "status", "reconciledAt") or REFRESH in _annotations(app):
+    if app is None or not dig(app, "status", "reconciledAt") or refresh_pending(app):
         return False
     if dig(app, "operation") is not None or dig(app, "status", "operationState", "phase") == "Running":
         return not at_revision(app, wanted)
     return not at_revision(app, wanted) or _stale(app, wanted, ()) is not None
+
+
+def refresh_pending(app: Object | None) -> bool:
+    """Whether Argo CD was asked to compare again, and has not taken that up yet."""
+    return app is not None and REFRESH in _annotations(app)
 
 
 def at_revision(app: Object | None, wanted: DesiredApplication) -> bool:
@@ -223,7 +228,7 @@ def _sync(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgement 
 
 
 def _stale(app: Object, _: DesiredApplication, __: Collection[str]) -> Judgement | None:
-    if REFRESH in _annotations(app):
+    if refresh_pending(app):
         return _pending("refresh", "the refresh that was asked for", "a refresh is pending")
     finished = dig(app, "status", "operationState", "finishedAt")
     reconciled = dig(app, "status", "reconciledAt")

@@ -16,10 +16,10 @@ from harness.cluster.live import Gap, Outage
 from harness.cluster.live_store import Seen
 from harness.core.clock import SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import Kind, Object, Ref, ref_of
+from harness.core.objects import Kind, Object, Ref, dig, ref_of
 from harness.core.observation import UNREACHABLE, State
 from harness.effects.waiting import Signal, until
-from harness.gitops.argocd import DEPLOYMENT
+from harness.gitops.argocd import DEPLOYMENT, REFRESH
 from harness.gitops.convergence import SETTLE, Converged, Moment, latest, watched_kinds
 from harness.gitops.explaining import WATCHED
 from harness.gitops.plan import BootstrapPlan, read_plan
@@ -355,6 +355,22 @@ def test_an_error_is_final_only_after_forced_refreshes(platform: FakePlatform) -
     assert "app path does not exist" in outcome.last.actual
     assert 10 * SECOND <= outcome.waited <= 13 * SECOND
     assert platform.engine.asked[:2] == [("one", True), ("one", True)]
+
+
+def test_an_error_that_nobody_was_there_to_look_at_again_is_not_final(platform: FakePlatform) -> None:
+    platform.arrive()
+    shown = platform.application("one", conditions=[{"type": "InvalidSpecError", "message": "project is missing"}])
+    platform.view.put(shown)
+
+    def pending(name: str, *, hard: bool = False) -> None:
+        platform.engine.asked.append((name, hard))
+        annotations = {**dig(shown, "metadata", "annotations", default={}), REFRESH: "hard"}
+        platform.view.put({**shown, "metadata": {**shown["metadata"], "annotations": annotations}})
+
+    platform.engine.refresh = pending  # the engine is down: what is asked for stays on the object
+    outcome = until(Converged(platform), within=60 * SECOND, clock=platform.clock)
+    assert outcome.last.state is State.PENDING
+    assert platform.engine.asked == [("one", True)]
 
 
 def test_a_git_outage_is_waited_for(platform: FakePlatform) -> None:
