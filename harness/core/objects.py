@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.errors import ConfigError
+
 Object = dict[str, Any]
 
 
@@ -76,6 +78,22 @@ def ref_of(obj: Mapping[str, Any]) -> Ref:
     """The reference of an object that carries apiVersion, kind and metadata.name. Raises KeyError without them."""
     metadata = obj["metadata"]
     return Ref(group_of(obj["apiVersion"]), obj["kind"], metadata.get("namespace") or "", metadata["name"])
+
+
+def placed(text: str, kind: str) -> tuple[str, str]:
+    """Namespace and name of what a scenario calls `namespace/name`. Raises ConfigError that asks for a `kind`."""
+    parts = text.split("/")
+    if len(parts) != 2 or not all(parts):
+        raise ConfigError(f"a {kind} as namespace/name", repr(text), "correct the scenario")
+    return parts[0], parts[1]
+
+
+def identified(text: str) -> tuple[str, str, str]:
+    """Kind, namespace and name of an identity such as `ConfigMap shop/settings`. Raises ConfigError."""
+    kind, space, rest = text.partition(" ")
+    if not kind or not space:
+        raise ConfigError("an object as `Kind namespace/name`", repr(text), "correct the scenario")
+    return (kind, *placed(rest, kind))
 
 
 def dig(obj: Any, *path: str | int, default: Any = None) -> Any:

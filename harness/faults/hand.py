@@ -18,7 +18,7 @@ from harness.cluster.kube import Kind, KubeApi, Ref, Written
 from harness.cluster.live import Seen
 from harness.core.clock import SECOND, between_ns
 from harness.core.drift import ABSENT
-from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, InjectFailed
+from harness.core.errors import ApiRefused, ApiUnreachable, InjectFailed
 from harness.core.faults import Injected
 from harness.core.objects import Object, dig
 from harness.core.observation import Observation, State
@@ -254,19 +254,3 @@ def uid(obj: Object) -> str:
 def shown(value: Any) -> str:
     """A value as people write it."""
     return "absent" if value in (None, ABSENT) else str(value)
-
-
-def target(text: str, kind: str) -> tuple[str, str]:
-    """Namespace and name. Raises ConfigError."""
-    parts = text.split("/")
-    if len(parts) != 2 or not all(parts):
-        raise ConfigError(f"a {kind} as namespace/name", repr(text), "correct the scenario")
-    return parts[0], parts[1]
-
-
-def identity(text: str) -> tuple[str, str, str]:
-    """Kind, namespace and name of an identity such as `ConfigMap shop/settings`. Raises ConfigError."""
-    kind, space, rest = text.partition(" ")
-    if not kind or not space:
-        raise ConfigError("an object as `Kind namespace/name`", repr(text), "correct the scenario")
-    return (kind, *target(rest, kind))

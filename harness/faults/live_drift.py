@@ -15,9 +15,9 @@ from harness.cluster.kube import Ref
 from harness.cluster.live import Seen
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, HealFailed, InjectFailed
 from harness.core.faults import BlastRadius, Injected
-from harness.core.objects import Object, dig
+from harness.core.objects import Object, dig, identified, placed
 from harness.core.observation import Observation
-from harness.faults.hand import MANAGER, Extra, Field, Gone, Hand, identity, target, uid
+from harness.faults.hand import MANAGER, Extra, Field, Gone, Hand, uid
 from harness.gitops.platform import Platform
 
 
@@ -32,7 +32,7 @@ class ScaleDeployment:
     hand: Hand = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hand = Hand(self.platform, Ref("apps", "Deployment", *target(self.target, "Deployment")))
+        self.hand = Hand(self.platform, Ref("apps", "Deployment", *placed(self.target, "Deployment")))
 
     @property
     def ref(self) -> Ref:
@@ -76,7 +76,7 @@ class SwapImage:
     hand: Hand = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hand = Hand(self.platform, Ref("apps", "Deployment", *target(self.target, "Deployment")))
+        self.hand = Hand(self.platform, Ref("apps", "Deployment", *placed(self.target, "Deployment")))
 
     @property
     def subject(self) -> str:
@@ -116,7 +116,7 @@ class EditConfigMap:
     hand: Hand = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hand = Hand(self.platform, Ref("", "ConfigMap", *target(self.target, "ConfigMap")))
+        self.hand = Hand(self.platform, Ref("", "ConfigMap", *placed(self.target, "ConfigMap")))
 
     @property
     def subject(self) -> str:
@@ -263,7 +263,7 @@ class CreateByHand:
     hand: Hand = field(init=False)
 
     def __post_init__(self) -> None:
-        kind, namespace, name = identity(self.target)
+        kind, namespace, name = identified(self.target)
         if kind not in ("ConfigMap", "Secret"):
             raise ConfigError("a ConfigMap or a Secret", self.target, "correct the scenario")
         ref = Ref("", kind, namespace, name)
@@ -308,7 +308,7 @@ class CreateByHand:
 
 def in_git(platform: Platform, text: str) -> Ref:
     """The reference of an object that Git describes, by its identity. Raises ConfigError."""
-    identity(text)
+    identified(text)
     found = [ref for ref in platform.refs() if str(ref) == text]
     if not found:
         raise ConfigError("an object that Git describes", repr(text), "name one, as in `Deployment shop/api`")

@@ -13,10 +13,9 @@ from datetime import timedelta
 from harness.cluster.kube import Ref
 from harness.core.clock import SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, HealFailed
-from harness.core.objects import dig
+from harness.core.objects import dig, identified
 from harness.core.observation import Observation, State
 from harness.effects.waiting import until
-from harness.faults.hand import identity
 from harness.faults.live_drift import in_git
 from harness.faults.settling import settle
 from harness.gitops.platform import Platform
@@ -35,7 +34,7 @@ class SomebodyDeletes:
     target: str  # as in `ConfigMap shop/by-hand`
 
     def __post_init__(self) -> None:
-        identity(self.target)
+        identified(self.target)
 
     @property
     def subject(self) -> str:
@@ -45,7 +44,7 @@ class SomebodyDeletes:
         return None
 
     def after_injection(self) -> None:
-        kind, namespace, name = identity(self.target)
+        kind, namespace, name = identified(self.target)
         self.platform.api.delete(self.platform.api.kind("", kind), name, namespace)
 
     def end(self) -> None:

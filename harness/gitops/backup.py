@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster.volumes import LocalVolume, copy_in, copy_out, local_volume
-from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed, ToolError
-from harness.core.objects import POD, Object, dig
+from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed, ToolError
+from harness.core.objects import POD, Object, dig, placed
 from harness.core.observation import Observation, Probe, State
 from harness.gitops.platform import Platform
 
@@ -93,8 +93,7 @@ def copy_volume(platform: Platform, claim: str, *, copy: Callable[..., int] = co
 
     Raises ConfigError, ProvisionFailed (no node-local volume is bound to it), ToolError, ApiUnreachable, ApiRefused.
     """
-    if claim.count("/") != 1 or not all(claim.split("/")):
-        raise ConfigError("a volume claim as namespace/name", repr(claim), "correct the scenario")
+    placed(claim, "volume claim")
     clock, journal = platform.clock, platform.journal
     volume = _volume_of(platform, claim)
     container = _container(platform, volume)

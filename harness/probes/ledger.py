@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from harness.core.clock import MILLISECOND, SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, HarnessError, ProvisionFailed
-from harness.core.objects import Object, dig
+from harness.core.objects import Object, dig, placed
 from harness.core.observation import Observation, State
 from harness.effects.waiting import Signal
 from harness.gitops.platform import Platform
@@ -237,8 +237,7 @@ class _Place:
 
 
 def _name(target: str) -> str:
-    if target.count("/") != 1 or not all(target.split("/")):
-        raise ConfigError("a StatefulSet as namespace/name", repr(target), "correct the scenario")
+    placed(target, "StatefulSet")
     return f"StatefulSet {target}"
 
 

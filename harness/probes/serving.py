@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
+from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
+from harness.core.objects import placed
 from harness.core.observation import Observation, Probe, State
 from harness.gitops.platform import Platform
 
@@ -50,6 +51,5 @@ class _Answers:
 
 def answers(platform: Platform, service: str, path: str = "/healthz") -> Probe:
     """A Service (namespace/name, port named `http`) answers over HTTP, asked through the API's Service proxy."""
-    if service.count("/") != 1 or not all(service.split("/")):
-        raise ConfigError("a Service as namespace/name", repr(service), "correct the scenario")
+    placed(service, "Service")
     return _Answers(platform, service, path)

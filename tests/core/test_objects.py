@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.core.objects import Kind, Ref, controlled, dig, group_of, ref_of
+from harness.core.errors import ConfigError
+from harness.core.objects import Kind, Ref, controlled, dig, group_of, identified, placed, ref_of
 
 
 def test_a_reference_leaves_the_version_out_and_reads_like_a_sentence() -> None:
@@ -35,3 +36,20 @@ def test_what_a_controller_made_is_told_from_what_a_person_asked_for() -> None:
     assert controlled({"metadata": {"ownerReferences": [{"kind": "ReplicaSet", "controller": True}]}})
     assert not controlled({"metadata": {"ownerReferences": [{"kind": "Application"}]}})
     assert not controlled({"metadata": {}})
+
+
+def test_what_a_scenario_calls_an_object_is_taken_apart() -> None:
+    assert placed("shop/api", "Deployment") == ("shop", "api")
+    assert identified("ConfigMap shop/settings") == ("ConfigMap", "shop", "settings")
+
+
+@pytest.mark.parametrize("text", ["", "api", "/api", "shop/", "a/b/c"])
+def test_a_place_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"a Service as namespace/name; found .*; correct the scenario"):
+        placed(text, "Service")
+
+
+@pytest.mark.parametrize("text", ["shop/api", " shop/api", "Deployment", "Deployment api"])
+def test_an_identity_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="namespace/name.*; found"):
+        identified(text)
