@@ -90,7 +90,7 @@ def invalid_manifest(platform: Platform, target: str) -> PushCommit:
 def immutable_change(platform: Platform, target: str, value: str = "renamed") -> PushCommit:
     """The selector of a workload, and the labels of its pods, get another value: right in itself, refused as a change.
 
-    The last label of the selector is the one that is changed.
+    The last label of the selector is the one that is changed. Raises ConfigError: there is none.
     """
     found = _desired(platform, target)
     labels = dig(found.manifest, "spec", "selector", "matchLabels", default={})

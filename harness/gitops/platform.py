@@ -93,14 +93,20 @@ class Platform:
         return tuple(o.ref for o in self.desired())
 
     def start(self) -> None:
-        """Make the cluster and bootstrap it from Git. Returns before all has converged."""
+        """Make the cluster and bootstrap it from Git. Returns before all has converged.
+
+        Raises what `Clusters.create` does, and ProvisionFailed when Argo CD does not become ready.
+        """
         with self.journal.phase("cluster"):
             self._cluster = self.clusters.create(self.spec, meanwhile=self._bootstrap)
         with self.journal.phase("argocd"):
             self._await_engine()
 
     def rebuild(self) -> None:
-        """A new cluster, given only Git: the same name, the same repository, nothing else carried over."""
+        """A new cluster, given only Git: the same name, the same repository, nothing else carried over.
+
+        Raises what `start` does, and ProvisionFailed while the old cluster is still there.
+        """
         if self._cluster is not None:
             raise ProvisionFailed(f"platform {self.name} still has its cluster: destroy it before it is rebuilt")
         self.start()

@@ -92,7 +92,10 @@ class Ledger:
 
     @contextmanager
     def writing(self, *, every: timedelta = EVERY) -> Iterator[Ledger]:
-        """Append a row at once and then `every` so often, in a thread, until the end of the block."""
+        """Append a row at once and then `every` so often, in a thread, until the end of the block.
+
+        Raises HarnessError at its end if the thread broke down.
+        """
         journal, stop, crash = self.platform.journal, threading.Condition(), list[Exception]()
         journal.add("ledger.begun", self.subject, id=self.id, claim=self.claim, every_s=every.total_seconds())
 

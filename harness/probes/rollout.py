@@ -105,7 +105,10 @@ class _PodFails(_Probe):
 
 
 def pod_fails(platform: Platform, target: str, image: str = ABSENT_IMAGE) -> Probe:
-    """A pod of a workload (`Deployment namespace/name`) cannot start with `image`; the waiting reason is told."""
+    """A pod of a workload (`Deployment namespace/name`) cannot start with `image`; the waiting reason is told.
+
+    Raises ConfigError: `target` is no workload.
+    """
     kind, _, place = target.partition(" ")
     namespace, slash, name = place.partition("/")
     if kind not in ("Deployment", "StatefulSet", "DaemonSet") or not slash or not namespace or not name:

@@ -79,7 +79,7 @@ def prepare(
 
 
 def prepare_with(source: ImageSource, context: Context) -> ImageSet:
-    """`prepare`, with everything it stands on given: for tests."""
+    """`prepare`, with everything it stands on given: for tests. Raises what `prepare` does."""
     cache, engine = context.cache, context.engine
     if source is ImageSource.BUNDLE:
         stored = recall(cache, "bundle", engine)

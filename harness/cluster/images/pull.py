@@ -114,7 +114,10 @@ def pull_images(
 
 
 def preload_tar(cache: Path, references: Sequence[str], engine: Engine, progress: Callable[[str], None]) -> Path:
-    """One tar with `references`, for nodes that do not carry them; made once for the same content."""
+    """One tar with `references`, for nodes that do not carry them; made once for the same content.
+
+    Raises ImageUnavailable when Docker does not have one of them.
+    """
     present = engine.inspect(references)
     absent = [reference for reference in references if reference not in present]
     if absent:
