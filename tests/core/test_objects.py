@@ -51,5 +51,5 @@ def test_a_place_that_is_none_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["shop/api", " shop/api", "Deployment", "Deployment api"])
 def test_an_identity_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="namespace/name.*; found"):
+    with pytest.raises(ConfigError, match=r"namespace/name.*; found"):
         identified(text)
