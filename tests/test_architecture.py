@@ -56,6 +56,7 @@ TOUCHES_THE_WORLD = {
 }  # fmt: skip
 SLEEPERS = {"harness.core.clock"}
 MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 40  # its docstring not counted
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,18 @@ def overlong(root: Path) -> list[str]:
     return [f"{name} has {size} lines, more than {MOST_LINES}" for name, size in sizes if size > MOST_LINES]
 
 
+def overlong_functions(root: Path) -> list[str]:
+    said = []
+    for module in modules(root, "harness", "scenarios"):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1 if ast.get_docstring(node) and len(node.body) > 1 else 0]
+                size = (node.end_lineno or first.lineno) - first.lineno + 1
+                if size > MOST_LINES_OF_A_FUNCTION:
+                    said.append(f"{module.name}.{node.name} has {size} lines, more than {MOST_LINES_OF_A_FUNCTION}")
+    return said
+
+
 def code_among_data(root: Path) -> list[str]:
     return [f"{p.relative_to(root)}: fixtures/ is data" for p in sorted((root / "fixtures").rglob("*.py"))]
 
@@ -277,7 +290,7 @@ def _drill_mark(function: ast.FunctionDef) -> dict[str, str] | None:
 Rule = Callable[[Path], list[str]]
 RULES: tuple[Rule, ...] = (
     homeless, upward_imports, foreign_imports, impure_core, reports_that_know_too_much, sleepers, circles, undocumented,
-    overlong, code_among_data, stories_that_are_programs, without_their_twin,
+    overlong, overlong_functions, code_among_data, stories_that_are_programs, without_their_twin,
 )  # fmt: skip
 
 
@@ -308,6 +321,7 @@ BREACHES: tuple[tuple[Rule, str, str, str], ...] = (
     (circles, "harness/core/a.py", "import harness.core.b", "harness.core.b imports harness.core.a"),
     (undocumented, "harness/core/a.py", "import re", "harness.core.a does not say what belongs in it"),
     (overlong, "harness/core/a.py", "\n" * 401, "harness.core.a has 401 lines"),
+    (overlong_functions, "harness/core/a.py", "def f():\n" + "    1\n" * 41, "harness.core.a.f has 41 lines"),
     (code_among_data, "fixtures/repos/a.py", "", "fixtures/ is data"),
     (stories_that_are_programs, STORY, "def f():\n    if 1: pass", "scenarios.test_a:2 has If"),
     (stories_that_are_programs, STORY, "try:\n  pass\nfinally:\n  pass", "has Try"),
