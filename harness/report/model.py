@@ -150,11 +150,9 @@ class RunReport:
 
     @property
     def deviations(self) -> tuple[str, ...]:
-        """What differed from the standard set-up, each once, as the timelines and run.json tell it."""
+        """What differed from the standard set-up, each once, as run.json tells it."""
         stored = self.facts.get("deviations")
         told = [str(d) for d in stored] if isinstance(stored, list | tuple) else []
-        for history in (self.history, *(d.history for d in self.drills)):
-            told += [f"{e.subject}: {e.data.get('text', '')}" for e in history.of("deviation")]
         return tuple(dict.fromkeys(told))
 
     @property

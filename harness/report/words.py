@@ -183,6 +183,6 @@ _SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "volume.restored": lambda e: f"volume {e.subject}: put back on {e.data['node']}",
     "by_hand.made": lambda e: f"put in by hand: {', '.join(e.data['identities'])}",
     "gap": _gap,
-    "deviation": lambda e: f"deviation, {e.subject}: {e.data['text']}",
+    "handed.over": lambda e: f"the cluster: {'left clean' if e.data['clean'] else e.data['why']}",
     "note": lambda e: f"{e.subject}: {e.data['text']}",
 }

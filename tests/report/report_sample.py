@@ -178,7 +178,7 @@ def _cluster_lost(s: Script, *, back: Mapping[str, Any], converge_phase: bool = 
         16.9,
         [("cluster.api", 6.9, 12.83), ("cluster.nodes", 12.83, 13.61), ("cluster.dns", 13.61, 16.8)],
     )
-    s.say(17.4, "deviation", "argocd", text="the image of redis is the one built here")
+    s.say(17.4, "note", "argocd", text="the image of redis is the one built here")
     s.phase("argocd", 16.9, 27.4)
     s.phase("root", 27.4, 28.3)
     s.say(28.31, "phase.ended", "rebuild", begun_seq=begun.seq, begun_us=us(6.8), outcome="done")
