@@ -78,7 +78,7 @@ def test_wait_tells_what_it_waited_without_the_settle_window() -> None:
 
 def test_whether_the_next_drill_gets_this_cluster_is_told() -> None:
     assert sentence(event("handed.over", "d", clean=True, why="")) == "the cluster: left clean"
-    assert sentence(event("handed.over", "d", clean=False, why="a node is cordoned")) == "the cluster: a node is cordoned"
+    assert sentence(event("handed.over", "d", clean=False, why="a node is down")) == "the cluster: a node is down"
 
 
 def test_unknown_kinds_and_missing_fields_still_read_as_something() -> None:
