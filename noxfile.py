@@ -36,7 +36,7 @@ def dr_drill(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the fast suite: no Docker, no browser, under a minute."""
     _install(session, "tests")
-    session.run("pytest", "tests", "-m", "not cluster and not browser", *session.posargs)
+    session.run("pytest", "tests", "-m", "not cluster and not browser", "-n", "auto", *session.posargs)
 
 
 @nox.session(default=False)

@@ -116,7 +116,14 @@ def _written(value: Scalar, style: str | None) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     plain = style not in ("'", '"') and _plain(value)
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    return value if plain else "".join(map(_visible, json.dumps(value, ensure_ascii=False)))
+
+
+def _visible(character: str) -> str:
+    """As it may stand between double quotes in YAML, which folds line breaks that JSON leaves bare."""
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def _plain(value: str) -> bool:
