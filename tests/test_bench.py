@@ -95,6 +95,7 @@ def test_a_benchmark_that_cannot_write_its_figures_is_taken_down_all_the_same(
 
     monkeypatch.setattr(bench, "Session", Run)
     monkeypatch.setattr(bench.Bench, "collect", lambda self, times: None)
+    monkeypatch.setattr(bench.Bench, "reports", lambda self: None)
     monkeypatch.setattr(bench.Bench, "finish", finish)
     with pytest.raises(OSError, match="No space left"):
         main(["--reports", str(tmp_path)])
