@@ -92,7 +92,7 @@ class Bench:
         """One heal, the first on its revision: a commit that touches nothing comes before it."""
         from harness import ScaleDeployment, converged, healed
 
-        platform.repo.commit({"BENCH": f"{number}\n"}, f"bench: revision {number}")
+        platform.repo.commit({}, f"bench: revision {number}")
         with self._drilling(f"heal-{number}", BlastRadius.NAMESPACE) as drill:
             drill.require(converged(platform))
             drift = drill.inject(ScaleDeployment(platform, FRONT_DOOR, replicas=3))

@@ -58,7 +58,7 @@ def deletion(platform: Platform, drilling: Drilling, record: Record, number: int
     """A Deployment deleted by hand, the first drift on its revision."""
     from harness import DeleteObject, converged, healed, healthy_again
 
-    platform.repo.commit({"BENCH": f"deletion {number}\n"}, f"bench: revision for deletion {number}")
+    platform.repo.commit({}, f"bench: revision for deletion {number}")
     with drilling(f"deletion-{number}", BlastRadius.NAMESPACE) as drill:
         drill.require(converged(platform))
         deleted = drill.inject(DeleteObject(platform, DELETED))
