@@ -23,8 +23,8 @@ BROWSERS = (
 )
 # No deadline: the machine is shared, and a slow example is no failure. A found example prints the blob that repeats it.
 _common = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("drill-laptop", max_examples=40, **_common)
-settings.register_profile("drill-ci", max_examples=40, derandomize=True, database=None, **_common)
+settings.register_profile("drill-laptop", max_examples=25, **_common)
+settings.register_profile("drill-ci", max_examples=25, derandomize=True, database=None, **_common)
 settings.register_profile("drill-thorough", max_examples=2000, **_common)
 settings.load_profile(os.environ.get("DRILL_HYPOTHESIS", "drill-ci" if os.environ.get("CI") else "drill-laptop"))
 
