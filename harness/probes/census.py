@@ -1,11 +1,12 @@
 """Who is there: every object of a cluster, by its identity, with what tells whether it was harmed.
 
-Here belongs the census reading. Comparing two of them is `harness.core.checks.radius`.
+Here belong the census reading, and the listing of all objects that the loss list shares with it.
+Comparing two of them is `harness.core.checks.radius`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,16 +32,19 @@ class _Census:
 
         Raises ApiUnreachable, ApiRefused, ProvisionFailed (no cluster).
         """
-        kinds = [kind for kind in self.platform.api.kinds() if counted(kind)]
-        items = (item for kind in kinds for item in _listed(self.platform.api, kind))
         # What is on its way out already was harmed before, or is gone: the last Pod of a rollout goes after its end.
-        there = (item for item in items if not dig(item, "metadata", "deletionTimestamp"))
+        there = (item for item in everything(self.platform.api) if not dig(item, "metadata", "deletionTimestamp"))
         return {str(ref_of(item)): _entry(item) for item in there if not _of_a_job(item)}
 
 
-def counted(kind: Kind) -> bool:
-    """Whether objects of this kind are part of a census."""
-    return kind.watchable and kind.kind not in _RESTLESS
+def everything(api: KubeApi) -> Iterator[Object]:
+    """Every object that is there, of all kinds whose objects do not come and go by themselves.
+
+    Raises ApiUnreachable, ApiRefused.
+    """
+    for kind in api.kinds():
+        if kind.watchable and kind.kind not in _RESTLESS:
+            yield from _listed(api, kind)
 
 
 def _listed(api: KubeApi, kind: Kind) -> tuple[Object, ...]:

@@ -20,10 +20,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.cluster.kube import MANAGER
-from harness.core.errors import ApiRefused
-from harness.core.objects import Kind, Object, Ref, dig, ref_of
+from harness.core.objects import Object, Ref, dig, ref_of
 from harness.gitops.platform import Platform
-from harness.probes.census import counted
+from harness.probes.census import everything
 
 # Writers whose objects come with a cluster and its engine, as `manager` names them: upstream's components, k3s and what
 # it ships, our node image, Argo CD.
@@ -49,8 +48,7 @@ class _LossList:
         """
         platform = self.platform
         wanted = {*platform.refs(), *_roots(platform), Ref("", "Namespace", "", platform.plan.namespace)}
-        kinds = [kind for kind in platform.api.kinds() if counted(kind)]
-        return listed((item for kind in kinds for item in _items(platform, kind)), wanted)
+        return listed(everything(platform.api), wanted)
 
 
 def loss_list(platform: Platform) -> _LossList:
@@ -110,13 +108,3 @@ def _is_system(writer: str) -> bool:
 
 def _roots(platform: Platform) -> tuple[Ref, ...]:
     return tuple(ref_of(obj) for obj in platform.plan.root_objects(platform.repo))
-
-
-def _items(platform: Platform, kind: Kind) -> tuple[Object, ...]:
-    try:
-        items: tuple[Object, ...] = platform.api.list(kind).items
-        return items
-    except ApiRefused as error:
-        if error.status == 404:  # its CRD is gone, and all its objects
-            return ()
-        raise
