@@ -32,6 +32,7 @@ from harness.core.errors import (
 )
 from harness.core.faults import BlastRadius, Fault, Reversible, Sabotage
 from harness.core.observation import UNREACHABLE, Observation, Probe, State
+from harness.core.text import first_line
 from harness.core.timeline import Timeline, phase
 from harness.core.verdict import Finding, Verdict, join
 from harness.effects.waiting import Outcome, hold, until
@@ -131,7 +132,9 @@ class Drill:
         try:
             yield self.inject(fault)
         finally:
-            self._heal(fault)
+            subject = str(getattr(fault, "subject", fault))
+            self.timeline.add("heal.begun", subject)
+            self._undo(subject, fault.heal, "heal.ended")
 
     def hold(self, *probes: Probe, lasting: timedelta) -> Observation:
         """See that every probe is MET now and stays so for `lasting`: what is to be left alone is.
@@ -231,7 +234,7 @@ class Drill:
             self._conclude_twin()
         finally:
             self._expected = None
-            self._undo(sabotage)
+            self._undo(sabotage.subject, sabotage.end, "sabotage.ended")
 
     def _owed(self) -> tuple[Check, ...]:
         held = bool(self.timeline.history().of("hold.ended"))
@@ -247,24 +250,15 @@ class Drill:
         except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:  # the check says that one is missing
             self.timeline.add("note", "census", text=f"not taken: {str(error) or repr(error)}")
 
-    def _heal(self, fault: Reversible) -> None:
-        subject = str(getattr(fault, "subject", fault))
-        self.timeline.add("heal.begun", subject)
+    def _undo(self, subject: str, undo: Callable[[], None], ended: str) -> None:
+        # What was judged stands whatever happens here; an undo that fails is recorded and taints the system.
         try:
-            fault.heal()
-            self.timeline.add("heal.ended", subject)
+            undo()
+            self.timeline.add(ended, subject)
         except Exception as error:  # noqa: BLE001 - the heal stack: an undo must never hide the first error
-            self.tainted = self.tainted or f"{subject} could not be healed: {str(error) or repr(error)}"
-            self.timeline.add("heal.failed", subject, error=str(error) or repr(error))
-
-    def _undo(self, sabotage: Sabotage) -> None:
-        # The twin's verdict stands whatever happens here; a failed undo is recorded and taints the system.
-        try:
-            sabotage.end()
-            self.timeline.add("sabotage.ended", sabotage.subject)
-        except Exception as error:  # noqa: BLE001 - the heal stack: an undo must never hide the first error
-            self.tainted = f"{sabotage.subject} could not be undone: {str(error) or repr(error)}"
-            self.timeline.add("heal.failed", sabotage.subject, error=str(error) or repr(error))
+            told = str(error) or repr(error)
+            self.tainted = self.tainted or f"{subject} could not be undone: {told}"
+            self.timeline.add("heal.failed", subject, error=told)
 
     def _judge_open_end(self, failure: DrillFailed, expect: str) -> None:
         """A story that ended in a wait, before its conclusion: judge the claim it would have made of that wait."""
@@ -318,8 +312,7 @@ class Drill:
         try:
             yield
         except Exception as error:
-            told = next(iter(str(error).splitlines()), "") or type(error).__name__
-            self.timeline.add(f"{kind}.failed", probe.subject, error=f"{type(error).__name__}: {told}")
+            self.timeline.add(f"{kind}.failed", probe.subject, error=f"{type(error).__name__}: {first_line(error)}")
             raise
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import ToolError
+from harness.core.text import first_line
 from harness.effects.proc import run
 
 _PACKAGES = ("drill", "pytest", "pytest-testinfra", "kubernetes", "python-on-whales", "tenacity", "hypothesis")
@@ -26,7 +27,7 @@ def git_state() -> dict[str, Any]:
             state["commit"] = run(["git", "-C", str(root), "rev-parse", "HEAD"], timeout=_SHORT).stdout.strip()
             state["dirty"] = bool(run(["git", "-C", str(root), "status", "--porcelain"], timeout=_SHORT).stdout.strip())
         except ToolError as error:
-            state["commit"] = f"unknown: {str(error).splitlines()[0]}"
+            state["commit"] = f"unknown: {first_line(error)}"
     return state
 
 
@@ -49,5 +50,5 @@ def tool_versions(k3d: Path) -> dict[str, str]:
         try:
             found[tool] = run(argv, timeout=_SHORT).stdout.strip().replace("\n", ", ")
         except ToolError as error:
-            found[tool] = f"unknown: {str(error).splitlines()[0]}"
+            found[tool] = f"unknown: {first_line(error)}"
     return found

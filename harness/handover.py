@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from harness.cluster.health import health
 from harness.core.clock import MINUTE, SECOND, Clock
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
 from harness.core.objects import NODE, POD, dig
 from harness.core.observation import Observation, Probe, State
-from harness.core.text import some
+from harness.core.text import first_line, some
 from harness.effects.waiting import Outcome, until
 from harness.gitops.platform import Platform
 from harness.probes.census import census
@@ -75,16 +76,10 @@ class LeftClean:
 
     def _nodes(self) -> str:
         nodes = [seen.object for seen in self._view.all(NODE)]
-        names = [n["metadata"]["name"] for n in nodes if not _usable(n)]
+        names = [n["metadata"]["name"] for n in nodes if not health(n).ok]
         if names:
             return f"Nodes not Ready or not schedulable: {some(sorted(names))}"
         return "" if len(nodes) == self._pristine.nodes else f"{len(nodes)} Nodes"
-
-
-def _usable(node: Mapping[str, Any]) -> bool:
-    conditions = dig(node, "status", "conditions", default=[])
-    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    return ready and not dig(node, "spec", "unschedulable") and not dig(node, "metadata", "deletionTimestamp")
 
 
 def _serves(node: Mapping[str, Any]) -> bool:
@@ -137,7 +132,7 @@ class Handover:
                 return ended.last.actual
             left = wanted.left_behind(census(self.platform).read())
         except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:
-            return f"it could not be looked at: {next(iter(str(error).splitlines()), repr(error))}"
+            return f"it could not be looked at: {first_line(error)}"
         return f"left behind: {some(left)}" if left else ""
 
     def _spread(self) -> bool:

@@ -24,6 +24,7 @@ from harness.core.clock import Clock, SystemClock
 from harness.core.errors import ConfigError, DrillFailed, HarnessError, ProvisionFailed
 from harness.core.faults import BlastRadius
 from harness.core.profile import profile
+from harness.core.text import first_line
 from harness.core.timeline import Event, Journal, Timeline
 from harness.core.verdict import Finding, Verdict
 from harness.diagnostics import collect, learn
@@ -250,7 +251,7 @@ class Session:
             if drill.verdict is None:
                 self._judge_what_there_is(drill)
             blame = Verdict.REFUTED if isinstance(error, DrillFailed) else Verdict.INCONCLUSIVE
-            self._find(drill, RAN, blame, "a conclusion", _first_line(error))
+            self._find(drill, RAN, blame, "a conclusion", first_line(error)[:400])
             drill.verdict = (
                 Verdict.REFUTED
                 if any(f.verdict is Verdict.REFUTED for f in drill.findings) and isinstance(error, DrillFailed)
@@ -266,7 +267,7 @@ class Session:
         try:
             drill.judge([])
         except Exception as error:  # noqa: BLE001 - a census or a check that fails now must not hide what went wrong first
-            drill.timeline.add("note", "judging", text=_first_line(error))
+            drill.timeline.add("note", "judging", text=first_line(error))
 
     def _find(self, drill: Drill, claim: str, verdict: Verdict, expected: str, actual: str) -> None:
         finding = Finding(claim, verdict, expected, actual)
@@ -299,7 +300,7 @@ class Session:
         try:
             return handover.check()
         except Exception as error:  # noqa: BLE001 - the teardown stack: a cluster that cannot be looked at is not reused
-            return f"it could not be looked at: {_first_line(error)}"
+            return f"it could not be looked at: {first_line(error)}"
 
     def unrecorded(self, name: str) -> str:
         """Why what a drill found could not be written down; "" where it could."""
@@ -311,7 +312,7 @@ class Session:
         try:
             return junit.properties(build_drill(*load_drill(self.folder.path / name)))
         except (OSError, HarnessError) as error:
-            self.journal.add("note", name, text=f"no figures: {_first_line(error)}")
+            self.journal.add("note", name, text=f"no figures: {first_line(error)}")
             return []
 
     def close(self) -> None:
@@ -353,7 +354,3 @@ class Session:
             self.journal.add("note", subject, text=text)
 
         return note
-
-
-def _first_line(error: BaseException) -> str:
-    return (next(iter(str(error).splitlines()), "") or type(error).__name__)[:400]

@@ -26,7 +26,10 @@ CENSUS: dict[str, Any] = {
 
 def node(name: str = "agent-0", *, ready: str = "True", **spec: Any) -> Any:
     status = {"conditions": [{"type": "Ready", "status": ready}]}
-    return SimpleNamespace(object={"metadata": {"name": name}, "spec": spec, "status": status})
+    metadata = {"name": name}
+    return SimpleNamespace(
+        object={"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": status}
+    )
 
 
 @dataclass

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness.core.objects import Object, dig, group_of
+from harness.core.objects import Object, condition, dig, group_of, is_true
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def deployment(obj: Object) -> Health:
         return _UNSEEN
     if dig(obj, "spec", "paused", default=False):
         return Health(None, "is paused")
-    progressing = _condition(obj, "Progressing")
+    progressing = condition(obj, "Progressing")
     if progressing.get("reason") == "ProgressDeadlineExceeded":
         return Health(False, f"made no progress within its deadline: {progressing.get('message', '')}".rstrip(": "))
     updated, total = status.get("updatedReplicas") or 0, status.get("replicas") or 0
@@ -107,10 +107,10 @@ def replica_set(obj: Object) -> Health:
 
 def job(obj: Object) -> Health:
     """It completed."""
-    failed = _condition(obj, "Failed")
+    failed = condition(obj, "Failed")
     if failed.get("status") == "True":
         return Health(False, f"failed: {failed.get('reason', '')} {failed.get('message', '')}".strip())
-    if _condition(obj, "Complete").get("status") == "True":
+    if is_true(obj, "Complete"):
         return Health(True, "completed")
     if dig(obj, "spec", "suspend", default=False):
         return Health(True, "is suspended")
@@ -131,7 +131,7 @@ def pod(obj: Object) -> Health:
     if phase == "Failed":
         said = dig(obj, "status", "message", default=dig(obj, "status", "reason", default=""))
         return Health(False, f"failed: {said}".rstrip(": "))
-    if _condition(obj, "Ready").get("status") == "True":
+    if is_true(obj, "Ready"):
         return Health(True, "is ready")
     statuses = [*dig(obj, "status", "initContainerStatuses", default=[]),
                 *dig(obj, "status", "containerStatuses", default=[])]  # fmt: skip
@@ -139,7 +139,7 @@ def pod(obj: Object) -> Health:
         reason = dig(container, "state", "waiting", "reason", default="")
         if reason and reason not in ("PodInitializing", "ContainerCreating"):
             return Health(None, f"container {container.get('name')} waits: {reason}")
-    scheduled = _condition(obj, "PodScheduled")
+    scheduled = condition(obj, "PodScheduled")
     if scheduled.get("status") == "False":
         return Health(None, f"not scheduled: {scheduled.get('message', '')}".rstrip(": "))
     return Health(None, f"is {phase}, not ready")
@@ -165,7 +165,7 @@ def namespace(obj: Object) -> Health:
 
 def node(obj: Object) -> Health:
     """It is Ready and takes pods."""
-    ready = _condition(obj, "Ready")
+    ready = condition(obj, "Ready")
     if ready.get("status") != "True":
         return Health(None, f"is not Ready: {ready.get('reason', 'no condition yet')}")
     if dig(obj, "spec", "unschedulable", default=False):
@@ -182,16 +182,16 @@ def service(obj: Object) -> Health:
 
 def definition(obj: Object) -> Health:
     """The API serves what it defines."""
-    refused = _condition(obj, "NamesAccepted")
+    refused = condition(obj, "NamesAccepted")
     if refused.get("status") == "False":
         return Health(False, f"its names are not accepted: {refused.get('message', '')}")
-    established = _condition(obj, "Established").get("status") == "True"
+    established = is_true(obj, "Established")
     return Health(True if established else None, "is Established" if established else "is not Established")
 
 
 def api_service(obj: Object) -> Health:
     """Its backend answers."""
-    available = _condition(obj, "Available")
+    available = condition(obj, "Available")
     if available.get("status") == "True":
         return Health(True, "is Available")
     return Health(None, f"is not Available: {available.get('reason', 'no condition yet')}")
@@ -208,13 +208,6 @@ def _observed(obj: Object) -> bool:
 
 def _wanted(obj: Object) -> int:
     return int(dig(obj, "spec", "replicas", default=1))
-
-
-def _condition(obj: Object, name: str) -> Object:
-    for found in dig(obj, "status", "conditions", default=[]):
-        if found.get("type") == name:
-            return dict(found)
-    return {}
 
 
 _JUDGES: Mapping[tuple[str, str], Callable[[Object], Health]] = {

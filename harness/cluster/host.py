@@ -17,6 +17,7 @@ from harness.cluster import clean, k3d
 from harness.cluster.docker import Docker, Engine
 from harness.cluster.images import cache_folder
 from harness.core.errors import EnvironmentUnfit, HarnessError, UnsafeTarget
+from harness.core.text import first_line
 from harness.effects import proc
 
 GIB = 1024**3
@@ -108,7 +109,7 @@ def _engine(docker: Docker) -> tuple[Engine | None, Check]:
     except (EnvironmentUnfit, UnsafeTarget) as error:
         return None, Check("Docker engine", Status.MISSING, error.found, needed, error.remedy)
     except HarnessError as error:
-        return None, Check("Docker engine", Status.MISSING, str(error).splitlines()[0], needed, PROVISION)
+        return None, Check("Docker engine", Status.MISSING, first_line(error), needed, PROVISION)
     return engine, Check("Docker engine", Status.OK, f"{engine.version} at {engine.endpoint}", needed)
 
 
@@ -117,7 +118,7 @@ def _k3d(machine: Machine) -> Check:
     try:
         binary = machine.k3d(machine.cache)
     except HarnessError as error:
-        return Check("k3d", Status.WARN, str(error).splitlines()[0], needed, "drill images")
+        return Check("k3d", Status.WARN, first_line(error), needed, "drill images")
     if binary is None:
         return Check("k3d", Status.WARN, "none", needed, "drill images")
     return Check("k3d", Status.OK, str(binary), needed)
@@ -224,7 +225,7 @@ def _images(docker: Docker) -> Check:
         wanted = {source: names for source, names in image_names().items() if names}
         absent = {source: [n for n in names if docker.image_id(n) is None] for source, names in wanted.items()}
     except HarnessError as error:
-        return Check("images", Status.WARN, str(error).splitlines()[0], needed, "drill images")
+        return Check("images", Status.WARN, first_line(error), needed, "drill images")
     ready = next((source for source, lacking in absent.items() if not lacking), None)
     if ready is not None:
         return Check("images", Status.OK, f"all of --images {ready} ({len(wanted[ready])})", needed)
@@ -245,7 +246,7 @@ def _leftovers(docker: Docker) -> Check:
     try:
         left = clean.orphans(docker)
     except HarnessError as error:
-        return Check("leftovers", Status.WARN, str(error).splitlines()[0], "none", "drill clean")
+        return Check("leftovers", Status.WARN, first_line(error), "none", "drill clean")
     if not left:
         return Check("leftovers", Status.OK, "none", "none")
     return Check("leftovers", Status.WARN, f"{len(left)} of runs that are gone", "none", "drill clean")

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Protocol
 
 from harness.cluster.kube import KubeApi, Written
 from harness.cluster.live_outage import Outage, Pace, Prober
@@ -32,7 +33,7 @@ from harness.core.errors import ApiRefused, ApiUnreachable
 from harness.core.objects import Kind, Ref
 from harness.effects.waiting import Signal
 
-__all__ = ["Gap", "LiveView", "Outage", "Pace", "Seen"]
+__all__ = ["Gap", "LiveView", "Outage", "Pace", "Seen", "blindness"]
 
 PROMPT_TURN = 20 * MILLISECOND  # from one watch to the next: below, nothing that waited was late enough to matter
 UNNOTICED_TURN = 100 * MILLISECOND  # above, it is a gap like any other
@@ -335,3 +336,22 @@ class _Watcher:
             view._gaps.append(closed)
         view._on_gap(closed)
         view.signal.notify()
+
+
+class Watching(Protocol):
+    """What `blindness` asks of a view."""
+
+    @property
+    def answering(self) -> bool: ...
+    @property
+    def gaps(self) -> tuple[Gap, ...]: ...
+
+
+def blindness(view: Watching, kind: tuple[str, str] | None = None) -> str:
+    """Why nothing that the view shows (of one group and kind, if given) can be trusted now; "" if it can."""
+    if not view.answering:
+        return "the API does not answer"
+    for gap in view.gaps:
+        if gap.end_ns is None and kind in (None, (gap.kind.group, gap.kind.kind)):
+            return f"no current view of {gap.kind}: {gap.reason}"
+    return ""

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from harness.core.clock import Clock
 from harness.core.errors import ApiRefused, ApiUnreachable
-from harness.core.objects import ACCOUNT, DEPLOYMENT, NODE, POD, Kind, Object, dig
+from harness.core.objects import ACCOUNT, DEPLOYMENT, NODE, POD, Kind, Object, condition, dig, is_true
 from harness.core.observation import Observation, State
+from harness.core.text import first_line
 
 WATCHED = (NODE, POD, ACCOUNT, DEPLOYMENT)
 PROBE_NAMESPACE = "default"
@@ -89,7 +90,7 @@ class ApiReady:
         try:
             said = self._api.raw("/readyz").strip()
         except (ApiUnreachable, ApiRefused) as error:
-            said = str(error).splitlines()[0][:200]
+            said = first_line(error)[:200]
         state = State.MET if said == "ok" else State.PENDING
         return Observation(state, self.subject, "/readyz ok", f"/readyz {said}", self._clock.now_ns())
 
@@ -153,10 +154,9 @@ class DnsAnswering:
 
 def node_problem(node: Object) -> str:
     """Why a pod cannot run on the node; empty if it can."""
-    conditions = dig(node, "status", "conditions", default=[])
-    ready = next((c for c in conditions if c.get("type") == "Ready"), None)
-    if ready is None or ready.get("status") != "True":
-        return "not Ready" + (f" ({ready['reason']})" if ready and ready.get("reason") else "")
+    if not is_true(node, "Ready"):
+        reason = condition(node, "Ready").get("reason")
+        return "not Ready" + (f" ({reason})" if reason else "")
     if dig(node, "spec", "unschedulable"):
         return "cordoned"
     taints = [t["key"] for t in dig(node, "spec", "taints", default=[]) if t.get("effect") != "PreferNoSchedule"]
@@ -167,9 +167,7 @@ def deployment_problem(seen: Seen | None) -> str:
     """Why CoreDNS is not available; empty if it is."""
     if seen is None:
         return "no Deployment kube-system/coredns"
-    conditions = dig(seen.object, "status", "conditions", default=[])
-    good = any(c.get("type") == "Available" and c.get("status") == "True" for c in conditions)
-    return "" if good else "coredns not available"
+    return "" if is_true(seen.object, "Available") else "coredns not available"
 
 
 def pod_problem(seen: Seen | None) -> str:

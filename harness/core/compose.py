@@ -11,6 +11,7 @@ from typing import Any
 from harness.core.clock import Clock
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError
 from harness.core.observation import UNREACHABLE, Observation, Probe, State
+from harness.core.text import first_line
 
 
 class _Every:
@@ -64,9 +65,8 @@ class _Patient:
         try:
             return self._probe.observe()
         except (ApiUnreachable, ApiRefused) as error:
-            said = str(error).strip() or type(error).__name__
             detail = {UNREACHABLE: True} if isinstance(error, ApiUnreachable) else {}
-            return Observation(State.PENDING, self.subject, "an answer", said.splitlines()[0], self._clock.now_ns(),
+            return Observation(State.PENDING, self.subject, "an answer", first_line(error), self._clock.now_ns(),
                                detail=detail)  # fmt: skip
 
 

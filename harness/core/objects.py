@@ -111,3 +111,14 @@ def dig(obj: Any, *path: str | int, default: Any = None) -> Any:
 def controlled(obj: Mapping[str, Any]) -> bool:
     """Whether a controller made the object (a ReplicaSet of a Deployment, a Pod of a ReplicaSet)."""
     return any(owner.get("controller") for owner in dig(obj, "metadata", "ownerReferences", default=[]))
+
+
+def condition(obj: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The condition of that type in an object's status; empty where it has none."""
+    conditions = dig(obj, "status", "conditions", default=[])
+    return next((found for found in conditions if found.get("type") == name), {})
+
+
+def is_true(obj: Mapping[str, Any], name: str) -> bool:
+    """Whether an object's status has that condition, and it holds."""
+    return bool(condition(obj, name).get("status") == "True")

@@ -1,4 +1,4 @@
-"""How durations and lists of names are written and read, everywhere the same.
+"""How durations, lists of names and errors are written and read, everywhere the same.
 
 Here belong formatting and parsing. Nothing else.
 """
@@ -48,3 +48,9 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     """The first few of `names`, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
+
+
+def first_line(said: str | BaseException) -> str:
+    """The first line of a text or of an error; an error without words is told by its type."""
+    line = next(iter(str(said).splitlines()), "")
+    return line or (type(said).__name__ if isinstance(said, BaseException) else "")

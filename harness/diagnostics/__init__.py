@@ -20,6 +20,7 @@ from harness.core.clock import SECOND
 from harness.core.errors import CommandTimeout, ProvisionFailed
 from harness.core.objects import CLAIM, EVENT, NAMESPACE, NODE, POD, REPLICA_SET, SECRET, Kind, Object, Ref, dig
 from harness.core.redaction import Veil, redact
+from harness.core.text import first_line
 from harness.diagnostics.known import address_secrets, secrets_in
 from harness.diagnostics.nodes import node_files
 from harness.diagnostics.texts import applications_text, events_text, pods_to_read
@@ -85,8 +86,7 @@ class _Collection:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - see the module's docstring
-            line = next(iter(str(error).splitlines()), "") or repr(error)
-            self.problems.append(self.veil.text(f"{name} could not be collected: {line}"))
+            self.problems.append(self.veil.text(f"{name} could not be collected: {first_line(error)}"))
             return not isinstance(error, CommandTimeout)
         return True
 

@@ -18,6 +18,7 @@ import tenacity
 from harness.core.clock import SECOND, Clock, SystemClock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable
 from harness.core.observation import IN_SIGHT_AGAIN, UNREACHABLE, Observation, Probe, State
+from harness.core.text import first_line
 
 T = TypeVar("T")
 HEARTBEAT = 8 * SECOND  # at least every 10 s a person must see what is awaited
@@ -178,7 +179,7 @@ def _look(probe: Probe, clock: Clock) -> Observation:
     try:
         return probe.observe()
     except (ApiUnreachable, ApiRefused) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
+        said = first_line(error)
         return Observation(State.PENDING, probe.subject, AN_ANSWER, said, clock.now_ns(), detail={UNREACHABLE: True})
 
 

@@ -16,15 +16,13 @@ from typing import Any
 from harness.core.clock import MINUTE, SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, InjectFailed, ToolError, UnsafeTarget
 from harness.core.faults import BlastRadius, Injected
-from harness.core.objects import Kind, Object, Ref, dig
+from harness.core.objects import NAMESPACE, POD, Kind, Object, Ref, dig
 from harness.core.observation import Observation, State
 from harness.effects.waiting import until
 from harness.gitops.argocd import APPLICATION, DEFINITION, DEPLOYMENT, PROJECT, STATEFUL_SET
 from harness.gitops.platform import Platform
 
 COMPONENTS = {"application-controller": STATEFUL_SET, "repo-server": DEPLOYMENT, "redis": DEPLOYMENT}
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
-POD = Kind("", "v1", "Pod", "pods", namespaced=True)
 KILLED = 137  # the exit code of a process that ended by SIGKILL
 # In the node: the processes of the control group of container $1, and among them the one that is 1 to itself.
 _FIRST_PROCESS = """for file in $(grep -ls "$1" /proc/[0-9]*/cgroup); do

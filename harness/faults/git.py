@@ -15,6 +15,7 @@ from harness.core.errors import ConfigError, HealFailed, InjectFailed, Provision
 from harness.core.faults import BlastRadius, Injected
 from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, State
+from harness.core.text import first_line
 from harness.gitops.edit import Edit, edited
 from harness.gitops.platform import Platform
 from harness.gitops.render import desired_applications
@@ -60,7 +61,7 @@ class PushCommit:
 
     @property
     def subject(self) -> str:
-        return f"PushCommit({self.message.splitlines()[0] if self.message else 'no message'})"
+        return f"PushCommit({first_line(self.message) or 'no message'})"
 
     @property
     def touches(self) -> tuple[str, ...]:

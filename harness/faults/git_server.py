@@ -17,6 +17,7 @@ from harness.core.clock import SECOND
 from harness.core.errors import HealFailed, InjectFailed, ProvisionFailed
 from harness.core.faults import BlastRadius, Injected
 from harness.core.observation import Observation, State
+from harness.core.text import first_line
 from harness.faults.git import Changes, PushCommit
 from harness.gitops.platform import Platform
 
@@ -69,7 +70,7 @@ def unanswered(platform: Platform) -> str:
     asked = repo.git.run("-c", "http.proxy=", "ls-remote", repo.url, "HEAD", check=False, timeout=10 * SECOND)
     if asked.returncode == 0:
         return ""
-    return next(iter(asked.stderr.strip().splitlines()), f"git ls-remote ended with {asked.returncode}")[:160]
+    return (first_line(asked.stderr.strip()) or f"git ls-remote ended with {asked.returncode}")[:160]
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class CommitUnserved:
 
     @property
     def subject(self) -> str:
-        return f"CommitUnserved({self.message.splitlines()[0] if self.message else 'no message'})"
+        return f"CommitUnserved({first_line(self.message) or 'no message'})"
 
     @property
     def touches(self) -> tuple[str, ...]:

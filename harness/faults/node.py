@@ -28,11 +28,10 @@ from harness.core.errors import (
     ToolError,
 )
 from harness.core.faults import BlastRadius, Injected
-from harness.core.objects import NODE, Kind, Ref
+from harness.core.objects import NODE, SECRET, Kind, Ref
 from harness.core.observation import Observation, State
 from harness.gitops.platform import Platform
 
-SECRET = Kind("", "v1", "Secret", "secrets", namespaced=True)
 STORAGE = "/var/lib/rancher/k3s/storage"  # where local-path keeps the volumes of a node
 IDENTITY = "/var/lib/rancher/k3s/agent/pki/kubelet-client-current.pem"  # of the node image built here
 K3S_IDENTITY = "/var/lib/rancher/k3s/agent/client-kubelet.crt"

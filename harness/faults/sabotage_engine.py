@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from harness.core.clock import MINUTE, SECOND
 from harness.core.errors import ConfigError, HealFailed, ToolError
-from harness.core.objects import Object, Ref, dig
+from harness.core.objects import POD, Object, Ref, dig
 from harness.core.observation import Observation, State
 from harness.effects.waiting import until
-from harness.faults.engine import COMPONENTS, POD, component, pod_of
+from harness.faults.engine import COMPONENTS, component, pod_of
 from harness.faults.settling import settle
 from harness.gitops.plan import BootstrapPlan
 from harness.gitops.platform import Platform

@@ -24,6 +24,7 @@ from harness.core.objects import STATEFUL_SET as STATEFUL_SET
 from harness.core.objects import Kind, Object, Ref, dig, ref_of
 from harness.core.observation import Observation, State
 from harness.core.profile import Profile
+from harness.core.text import first_line
 from harness.effects.waiting import until
 from harness.gitops.argocd_manifests import Deviation, Fitting, fit
 
@@ -216,7 +217,7 @@ class Ready:
         try:
             obj = self.api.get(kind, ref.name, ref.namespace or None)
         except (ApiUnreachable, ApiRefused) as error:
-            return Health(None, str(error).splitlines()[0][:160]), 0
+            return Health(None, first_line(error)[:160]), 0
         return (health(obj) if obj else _MISSING), self.clock.now_ns()
 
 

@@ -18,8 +18,9 @@ from typing import Any
 
 from harness.cluster.volumes import LocalVolume, copy_in, copy_out, local_volume
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed, ToolError
-from harness.core.objects import POD, Object, dig, placed
+from harness.core.objects import POD, Object, dig, is_true, placed
 from harness.core.observation import Observation, Probe, State
+from harness.core.text import first_line
 from harness.gitops.platform import Platform
 
 ATTEMPTS = 3  # a file that grows at the wrong moment makes `docker cp` give up
@@ -77,7 +78,7 @@ class VolumeCopy:
         fresh = [pod for pod in self._users() if pod["metadata"]["uid"] not in self._replaced]
         if not fresh:
             return "no new Pod yet"
-        waiting = [pod["metadata"]["name"] for pod in fresh if not _is_ready(pod)]
+        waiting = [pod["metadata"]["name"] for pod in fresh if not is_true(pod, "Ready")]
         return f"{waiting[0]} is not ready" if waiting else ""
 
     def _users(self) -> tuple[Object, ...]:
@@ -141,11 +142,6 @@ def _container(platform: Platform, volume: LocalVolume) -> str:
     raise ProvisionFailed(f"volume {volume.volume} is on node {volume.node}, which is no node of {platform.name}")
 
 
-def _is_ready(pod: Object) -> bool:
-    conditions = dig(pod, "status", "conditions", default=[])
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 @dataclass(slots=True)
 class _Asked:
     """A question whose answer is what is still missing: nothing when it is MET."""
@@ -169,7 +165,7 @@ class _Asked:
         try:
             missing = self.missing()
         except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:
-            missing = next(iter(str(error).splitlines()), repr(error))
+            missing = first_line(error)
         if missing:
             self.first_ns, self.otherwise_ns = None, now
             return Observation(State.PENDING, self.subject, self.expected, missing[:160], now)

@@ -16,6 +16,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.cluster.live import blindness
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
 from harness.core.objects import Object, Ref, dig
@@ -181,7 +182,7 @@ class Converged:
                 return Observation(State.BROKEN, self.subject, f"an Application {self._only} in Git", "none", now)
             self._memory = _Memory(view, head, wanted, Explainer(self.platform, self.platform.clock),
                                    bool(self._only))  # fmt: skip
-        if blind := _blind(view):
+        if blind := blindness(view):
             return self._pending(blind, now, {UNREACHABLE: True})
         return self._judge(self._memory, now)
 
@@ -373,16 +374,6 @@ def _going(memory: _Memory) -> Judgement | None:
         if seen and (cause := namespace_cause(seen.object)):
             return Judgement(State.PENDING, "namespace", "namespaces that stay", cause.sentence())
     return None
-
-
-def _blind(view: Any) -> str:
-    """Why nothing that the view shows can be trusted at the moment; "" if it can."""
-    if not view.answering:
-        return "the API does not answer"
-    for gap in view.gaps:
-        if gap.end_ns is None:
-            return f"no current view of {gap.kind}: {gap.reason}"
-    return ""
 
 
 def _answering_since(view: Any, at_ns: int) -> Moment | None:

@@ -92,7 +92,7 @@ def needs_refresh(app: Object | None, wanted: DesiredApplication) -> bool:
     """
     if app is None or not dig(app, "status", "reconciledAt") or refresh_pending(app):
         return False
-    if dig(app, "operation") is not None or dig(app, "status", "operationState", "phase") == "Running":
+    if under_way(app):
         return not at_revision(app, wanted)
     return not at_revision(app, wanted) or _stale(app, wanted, ()) is not None
 
@@ -100,6 +100,11 @@ def needs_refresh(app: Object | None, wanted: DesiredApplication) -> bool:
 def refresh_pending(app: Object | None) -> bool:
     """Whether Argo CD was asked to compare again, and has not taken that up yet."""
     return app is not None and REFRESH in _annotations(app)
+
+
+def under_way(app: Object) -> bool:
+    """Whether a sync is asked for, runs, or waits for its next attempt."""
+    return dig(app, "operation") is not None or dig(app, "status", "operationState", "phase") == "Running"
 
 
 def at_revision(app: Object | None, wanted: DesiredApplication) -> bool:
@@ -132,8 +137,7 @@ def resting(app: Object | None, wanted: DesiredApplication) -> bool:
     state = dig(app, "status", "operationState", default={})
     if sync_revisions(app) == wanted.revisions and (state.get("retryCount") or _failed(app)):
         return True
-    under_way = dig(app, "operation") is not None or state.get("phase") == "Running"
-    return not under_way and dig(app, "status", "sync", "status") == "Synced"
+    return not under_way(app) and dig(app, "status", "sync", "status") == "Synced"
 
 
 # -- the items, in the order in which they are told

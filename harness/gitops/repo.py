@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import CommandFailed, ConfigError
+from harness.core.text import first_line
 from harness.gitops.git import Git, display, normalised
 from harness.gitops.rewrite import Rewrite, may_hold_addresses, rewrite_all
 from harness.gitops.serve import GitServer, check_git
@@ -162,6 +163,10 @@ class ServedRepo:
                 raise ConfigError(f"UTF-8 text in {path}", str(error), "save the file as UTF-8") from None
         return texts
 
+    def follows(self, commit: str, later: str) -> bool:
+        """Whether `later` is that commit or comes after it; False also for one that is not here."""
+        return self.git.run("merge-base", "--is-ancestor", commit, later, check=False).returncode == 0
+
     # -- changing the copy
 
     def commit(self, changes: Mapping[str, str | bytes | None], message: str) -> str:
@@ -177,7 +182,7 @@ class ServedRepo:
                                   "write other content")  # fmt: skip
             sha = self.git.commit_tree(tree, head, message)
             self._move(sha, head)
-        self._on_event(f"commit {sha[:10]} on {self.branch}: {message.splitlines()[0] if message else 'no message'}")
+        self._on_event(f"commit {sha[:10]} on {self.branch}: {first_line(message) or 'no message'}")
         return sha
 
     def revert(self, revision: str, message: str | None = None) -> str:
@@ -191,7 +196,7 @@ class ServedRepo:
             if len(parents) != 1:
                 raise ConfigError("a commit with one parent to revert", f"{bad[:10]} with {len(parents)}",
                                   "revert linear commits only")  # fmt: skip
-            if self.git.run("merge-base", "--is-ancestor", bad, head, check=False).returncode:
+            if not self.follows(bad, head):
                 raise ConfigError(f"a commit of {self.branch}", f"{bad[:10]} elsewhere", "revert what was committed")
             with self._worktree(head) as tree:
                 try:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.cluster.live import Seen
+from harness.cluster.live import Seen, blindness
 from harness.core.drift import difference, normalise
 from harness.core.errors import ApiUnreachable, ConfigError
 from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, Probe, State
 from harness.faults.hand import Drift, Hand, authors, uid
 from harness.gitops.argocd import APPLICATION
+from harness.gitops.judgement import under_way
 from harness.gitops.platform import Platform
 
 
@@ -86,7 +87,7 @@ class _Undisturbed:
         self.platform.view.follow(ref)
         states = self.platform.view.history(ref)
         if self._first is None:
-            if not states or states[-1].deleted or _under_way(states[-1].object):
+            if not states or states[-1].deleted or under_way(states[-1].object):
                 what = "it syncs at the moment" if states and not states[-1].deleted else "there is no such Application"
                 return Observation(State.PENDING, self.subject, expected, what, now)
             self._first = states[-1]
@@ -94,7 +95,7 @@ class _Undisturbed:
             if seen.deleted:
                 return Observation(State.BROKEN, self.subject, expected, "it was deleted", seen.received_ns)
             started = _started(seen.object)
-            if _under_way(seen.object) or started != _started(self._first.object):
+            if under_way(seen.object) or started != _started(self._first.object):
                 known = started and started != _started(self._first.object)
                 told = f"a sync began at {started}" if known else "a sync was asked for"
                 return Observation(State.BROKEN, self.subject, expected, told, seen.received_ns)
@@ -131,11 +132,11 @@ class _AtRest:
         if not states or states[-1].deleted:
             return Observation(State.PENDING, self.subject, expected, "there is no such Application", now)
         last = _last_sync(states[-1].object)
-        if _under_way(states[-1].object):
+        if under_way(states[-1].object):
             return Observation(State.PENDING, self.subject, expected, "a sync is under way", now, detail=last)
         since = states[-1]
         for seen in reversed(states):
-            if seen.deleted or _under_way(seen.object) or _last_sync(seen.object) != last:
+            if seen.deleted or under_way(seen.object) or _last_sync(seen.object) != last:
                 break
             since = seen
         told = f"the last sync, {last['phase'] or 'none yet'}, ended at {last['finished']}"
@@ -208,10 +209,6 @@ def _application(platform: Platform, name: str) -> Ref:
     return Ref(APPLICATION.group, APPLICATION.kind, platform.engine.namespace, name)
 
 
-def _under_way(app: Object) -> bool:
-    return dig(app, "operation") is not None or dig(app, "status", "operationState", "phase") == "Running"
-
-
 def _started(app: Object) -> str:
     return str(dig(app, "status", "operationState", "startedAt", default=""))
 
@@ -235,9 +232,5 @@ def _after(states: tuple[Seen, ...], first: Seen) -> Iterator[Seen]:
 
 def require_sight(platform: Platform, group: str, kind: str) -> None:
     """Raises ApiUnreachable where nothing could be seen if it happened: nothing seen is then no answer."""
-    view = platform.view
-    if not view.answering:
-        raise ApiUnreachable("the API does not answer")
-    for gap in view.gaps:
-        if gap.end_ns is None and (gap.kind.group, gap.kind.kind) == (group, kind):
-            raise ApiUnreachable(f"no current view of {kind}: {gap.reason}")
+    if blind := blindness(platform.view, (group, kind)):
+        raise ApiUnreachable(blind)

@@ -91,9 +91,7 @@ class _Seen:
         if len(revision) != 40:
             return False  # after an error Argo CD shows the branch by its name
         if revision not in self._passed:
-            git = self.platform.repo.git
-            asked = ("merge-base", "--is-ancestor", self.commit, revision)
-            self._passed[revision] = git.run(*asked, check=False).returncode == 0
+            self._passed[revision] = self.platform.repo.follows(self.commit, revision)
         return self._passed[revision]
 
     def _ask(self, live: Object, now: int) -> None:

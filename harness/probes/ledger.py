@@ -22,6 +22,7 @@ from harness.core.clock import MILLISECOND, SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, HarnessError, ProvisionFailed
 from harness.core.objects import Object, dig, placed
 from harness.core.observation import Observation, State
+from harness.core.text import first_line
 from harness.effects.waiting import Signal
 from harness.gitops.platform import Platform
 
@@ -79,7 +80,7 @@ class Ledger:
         try:
             answer = self.platform.api.raw(self._place.path("append"), method="POST", body=row, timeout=ANSWER_WITHIN)
         except _NO_ANSWER as error:
-            return self._failed(next(iter(str(error).splitlines()), repr(error)))
+            return self._failed(first_line(error))
         heard = clock.now_ns()
         if not answer.strip().isdigit():
             return self._failed(f"an answer that is no count: {answer[:40]!r}")

@@ -11,7 +11,7 @@ Pods of a StatefulSet are not replaced meanwhile, and a Pod whose volume lies on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -20,9 +20,9 @@ from harness.cluster.health import health
 from harness.cluster.readiness import node_problem
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import CLAIM, POD, REPLICA_SET, Object, Ref, dig, ref_of
+from harness.core.objects import CLAIM, POD, REPLICA_SET, Object, Ref, condition, dig, ref_of
 from harness.core.observation import Observation, Probe, State
-from harness.core.text import some
+from harness.core.text import first_line, some
 from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET
 from harness.gitops.convergence import Moment, latest
 from harness.gitops.platform import Platform
@@ -117,13 +117,13 @@ class _NotReady(_OfNode):
             return self.pending("nothing was done to it yet")
         told = "still shown as Ready"
         for seen in self.states(self.away.away_ns):
-            ready = _ready(seen.object)
+            ready = condition(seen.object, "Ready")
             if not seen.deleted and ready.get("status") != "True":
                 return self.met(f"NotReady ({ready.get('reason', 'no condition')})", self._moment(seen, ready))
             told = "its Node object is gone" if seen.deleted else told
         return self.pending(told if self.away.platform.view.answering else "the API does not answer")
 
-    def _moment(self, seen: Any, ready: Object) -> Moment:
+    def _moment(self, seen: Any, ready: Mapping[str, Any]) -> Moment:
         """The API writes down to the second when it turned; the watch may have been quiet for much longer."""
         bounds = [ns for ns in (self.away.away_ns, seen.previous_ns) if ns is not None]
         if turned := _monotonic(self.clock, ready.get("lastTransitionTime")):
@@ -194,7 +194,7 @@ class _AvailableElsewhere(_OfNode):
             return None
         name, ready = str(ref_of(seen.object)), []
         for pod in pods:
-            turned = _monotonic(self.clock, _ready(pod.object).get("lastTransitionTime"))
+            turned = _monotonic(self.clock, condition(pod.object, "Ready").get("lastTransitionTime"))
             moment = self._ready.learn(dig(pod.object, "metadata", "uid"), self._good(pod.object), pod, now, turned)
             if moment is not None:
                 ready.append(moment)
@@ -246,7 +246,7 @@ class _ApiAnswering(_OfNode):
             return self.pending("it was never seen silent")
         last = outages[-1]
         if last.answered_ns is None or not view.answering:
-            return self.pending(f"silent: {(last.reason.splitlines() or ['no reason'])[0][:120]}")
+            return self.pending(f"silent: {first_line(last.reason)[:120] or 'no reason'}")
         return self.met("it answers again", Moment(last.last_failure_ns, last.answered_ns))
 
 
@@ -272,7 +272,7 @@ class _ReadyAgain(_OfNode):
 
     def _stale(self, node: Object, back_ns: int) -> str:
         """A Node that was never called NotReady is shown as Ready all the time: only its kubelet's own word counts."""
-        beat = _monotonic(self.clock, _ready(node).get("lastHeartbeatTime"))
+        beat = _monotonic(self.clock, condition(node, "Ready").get("lastHeartbeatTime"))
         return "" if beat is not None and beat + _ns(SECOND) > back_ns else "its kubelet has said nothing since"
 
 
@@ -351,11 +351,6 @@ def fresh(away: Away) -> Probe:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _ready(node: Object) -> Object:
-    conditions = dig(node, "status", "conditions", default=[])
-    return next((dict(c) for c in conditions if c.get("type") == "Ready"), {})
 
 
 def _monotonic(clock: Clock, text: Any) -> int | None:

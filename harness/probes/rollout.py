@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from harness.cluster.live import Seen
 from harness.core.errors import ConfigError, ProvisionFailed
-from harness.core.objects import POD, REPLICA_SET, Object, Ref, dig
+from harness.core.objects import POD, REPLICA_SET, Object, Ref, dig, is_true
 from harness.core.observation import Observation, Probe, State
 from harness.faults.bad_commit import ABSENT_IMAGE
 from harness.gitops.platform import Platform
@@ -79,7 +79,7 @@ class _PodFails(_Probe):
                     said = dig(container, "state", "waiting", "message", default="")
                     actual = f"Pod {seen.object['metadata']['name']} waits: {reason}{': ' if said else ''}{said}"
                     return Observation(State.MET, self.subject, expected, actual[:300], seen.received_ns)
-        ready = [s for s in found if _ready(s.object)]
+        ready = [s for s in found if is_true(s.object, "Ready")]
         if ready:
             actual = f"Pod {ready[0].object['metadata']['name']} is ready with image {self.image}"
             return Observation(State.BROKEN, self.subject, expected, actual, now)
@@ -124,11 +124,6 @@ def _owners(obj: Object, kind: str) -> set[str]:
 def _statuses(pod: Object) -> list[Any]:
     return [*dig(pod, "status", "initContainerStatuses", default=[]),
             *dig(pod, "status", "containerStatuses", default=[])]  # fmt: skip
-
-
-def _ready(pod: Object) -> bool:
-    conditions = dig(pod, "status", "conditions", default=[])
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
 # --- one Application at one commit -----------------------------------------------------------------------------------
@@ -229,7 +224,7 @@ class _Synced(_OfApplication):
         if not revision or revision == self.commit.sha:
             return bool(revision)
         if revision not in self.asked:  # a process each: not at every event
-            self.asked[revision] = _follows(self.platform, self.commit.sha, revision)
+            self.asked[revision] = self.platform.repo.follows(self.commit.sha, revision)
         return self.asked[revision]
 
 
@@ -269,7 +264,3 @@ def _flat(text: Any) -> str:
     """One line; of a long one the beginning, which says what, and the end, which says why."""
     flat = _FILE.sub("", " ".join(str(text or "").split()))
     return flat if len(flat) <= _SHOWN else f"{flat[: _SHOWN // 2]} ... {flat[-_SHOWN // 2 :]}"
-
-
-def _follows(platform: Platform, sha: str, later: str) -> bool:
-    return platform.repo.git.run("merge-base", "--is-ancestor", sha, later, check=False).returncode == 0

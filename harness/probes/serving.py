@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
 from harness.core.objects import placed
 from harness.core.observation import Observation, Probe, State
+from harness.core.text import first_line
 from harness.gitops.platform import Platform
 
 
@@ -35,7 +36,7 @@ class _Answers:
             answer = self.platform.api.raw(f"/api/v1/namespaces/{namespace}/services/{name}:http/proxy{self.path}")
         except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:
             self.first_ns, self.last_failure_ns = None, asked
-            why = next(iter(str(error).splitlines()), repr(error))
+            why = first_line(error)
             return Observation(State.PENDING, self.subject, expected, why[:160], asked)
         self.first_ns = self.first_ns or clock.now_ns()
         return Observation(

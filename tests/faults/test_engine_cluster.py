@@ -9,10 +9,10 @@ import pytest
 
 from harness.core.clock import MINUTE, SECOND
 from harness.core.errors import UnsafeTarget
-from harness.core.objects import dig
+from harness.core.objects import NAMESPACE, dig
 from harness.core.observation import State
 from harness.effects.waiting import until
-from harness.faults.engine import NAMESPACE, LoseEngine
+from harness.faults.engine import LoseEngine
 from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET
 from harness.gitops.platform import Engine, Platform
 from harness.probes.census import census
