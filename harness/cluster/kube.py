@@ -36,6 +36,8 @@ _CONTENT = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+# As kubectl asks for it; a server that cannot answers with the whole objects.
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +154,16 @@ class KubeApi:
                 return None
             raise
 
-    def list(self, kind: Kind, namespace: str | None = None, labels: str = "") -> Listing:
-        """All objects of a kind, in one namespace or in all, selected by labels."""
+    def list(
+        self, kind: Kind, namespace: str | None = None, labels: str = "", *, metadata_only: bool = False
+    ) -> Listing:
+        """All objects of a kind, in one namespace or in all, selected by labels.
+
+        With `metadata_only` an object has its metadata and no more: the definitions of a cluster are megabytes.
+        """
         query = [("labelSelector", labels)] if labels else []
-        answer = self._transport.request("GET", _path(kind, namespace, every=True), query=query)
+        accept = _METADATA if metadata_only else "application/json"
+        answer = self._transport.request("GET", _path(kind, namespace, every=True), query=query, accept=accept)
         body = answer.json()
         items = tuple(body.get("items") or ())
         for item in items:  # a list names the kind once for all

@@ -20,6 +20,7 @@ _RESTLESS = frozenset(
     ("Event", "Lease", "EndpointSlice", "Endpoints", "CertificateSigningRequest", "Job", "PodMetrics", "NodeMetrics",
      "VolumeAttachment", "IPAddress", "LeaseCandidate")
 )  # fmt: skip
+_WHOLE = ("Pod", "PersistentVolumeClaim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class _Census:
 def everything(api: KubeApi) -> Iterator[Object]:
     """Every object that is there, of all kinds whose objects do not come and go by themselves.
 
+    Of Pods and volume claims all of it, of all others the metadata: nobody asks for more, and a cluster pays for it.
+
     Raises ApiUnreachable, ApiRefused.
     """
     for kind in api.kinds():
@@ -49,7 +52,7 @@ def everything(api: KubeApi) -> Iterator[Object]:
 
 def _listed(api: KubeApi, kind: Kind) -> tuple[Object, ...]:
     try:
-        return api.list(kind).items
+        return api.list(kind, metadata_only=kind.kind not in _WHOLE).items
     except ApiRefused as error:
         if error.status == 404:  # its CRD is gone, and all its objects
             return ()

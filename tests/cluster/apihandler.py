@@ -250,6 +250,8 @@ class Handler(BaseHTTPRequestHandler):
             version = str(self.api.number)
         for item in items:
             item.pop("apiVersion"), item.pop("kind")
+        if "as=PartialObjectMetadataList" in self.headers.get("Accept", ""):
+            items = [{"metadata": item["metadata"]} for item in items]
         self.document({"kind": f"{resource.kind}List", "metadata": {"resourceVersion": version}, "items": items})
 
     def _selected(self, obj: Object) -> bool:

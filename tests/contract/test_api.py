@@ -91,6 +91,14 @@ def test_a_list_is_narrowed_by_labels_and_names_its_kind(api: KubeApi, name: str
     assert [(o["kind"], o["metadata"]["name"]) for o in found] == [("ConfigMap", name)]
 
 
+def test_a_list_of_metadata_has_that_and_no_more(api: KubeApi, name: str) -> None:
+    whole = api.create(settings(name)).object
+    (found,) = api.list(CONFIG_MAP, NAMESPACE, f"contract={name}", metadata_only=True).items
+    assert found["metadata"] == whole["metadata"]
+    assert sorted(found) == ["apiVersion", "kind", "metadata"]
+    assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
+
+
 def test_a_watch_tells_every_change_after_the_list_in_order(api: KubeApi, name: str) -> None:
     labels = f"contract={name}"
     begun = api.list(CONFIG_MAP, NAMESPACE, labels)

@@ -105,7 +105,7 @@ class TestLeftAlone:
         stage.view.gaps = [SimpleNamespace(kind=kind("", "ConfigMap"), end_ns=None, reason="reset")]
         assert left_alone(drift).observe().met  # another kind's gap
         stage.view.gaps.append(SimpleNamespace(kind=kind("apps", "Deployment"), end_ns=None, reason="reset"))
-        with pytest.raises(ApiUnreachable, match="no current view of Deployment.apps: reset"):
+        with pytest.raises(ApiUnreachable, match=r"no current view of Deployment\.apps: reset"):
             left_alone(drift).observe()
         stage.view.answering = False
         with pytest.raises(ApiUnreachable, match="the API does not answer"):

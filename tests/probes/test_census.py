@@ -31,10 +31,11 @@ class Api:
     def kinds(self) -> tuple[Kind, ...]:
         return (POD, EVENT, REVIEW, GONE)
 
-    def list(self, kind: Kind) -> Any:
+    def list(self, kind: Kind, *, metadata_only: bool) -> Any:
         if kind == GONE:
             raise ApiRefused(self.status, "", "no")
-        assert kind == POD, kind
+        assert kind == POD
+        assert not metadata_only
         started = pod("api-aaaa", "ReplicaSet", containerStatuses=[{"restartCount": 2}, {"restartCount": 1}])
         return SimpleNamespace(items=(started, pod("task", "Job")))
 

@@ -122,7 +122,8 @@ class Shop:
             Kind("", "v1", "TokenReview", "tokenreviews", False, ("create",)),
         )
 
-    def list(self, kind: Kind) -> Any:
+    def list(self, kind: Kind, *, metadata_only: bool) -> Any:
+        assert metadata_only
         assert kind.kind in ("Secret", "Application", "Namespace")
         if self.refuses is not None and kind.kind == "Application":
             raise self.refuses
