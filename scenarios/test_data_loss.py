@@ -34,6 +34,7 @@ def test_git_alone_brings_back_no_data(drill: Drill, platform: Platform) -> None
 
     with ledger.writing():
         drill.require(ledger.acknowledged(at_least=ROWS))
+        drill.observe(ledger.contents())
         drill.inject(DestroyCluster(platform))
     drill.rebuild(platform)
     drill.until(converged(platform), within=PATIENCE, settle=3 * SECOND)

@@ -16,7 +16,7 @@ from typing import Any
 from harness.cluster.nodes import Node, NodeView
 from harness.core.clock import SECOND, seconds
 from harness.core.errors import PreconditionUnmet, ProvisionFailed
-from harness.core.objects import POD, STATEFUL_SET, Object, dig
+from harness.core.objects import POD, REPLICA_SET, STATEFUL_SET, Kind, Object, dig
 from harness.core.profile import Profile
 from harness.faults.node import STORAGE, identity
 from harness.gitops.platform import Platform
@@ -37,7 +37,7 @@ _TO_NOTICE, _TO_START = 5 * SECOND, 15 * SECOND  # on top of what the settings s
 
 
 def busiest_agent(platform: Platform) -> str:
-    """The agent that runs the most Pods of those on which no part of Argo CD's controller runs.
+    """The agent that runs the most Pods that can run elsewhere, of those without a part of Argo CD's controller.
 
     The controller is a StatefulSet: lost with its node, it is down until the node is back, and Argo CD with it. Raises
     PreconditionUnmet: there is no other agent.
@@ -50,7 +50,7 @@ def busiest_agent(platform: Platform) -> str:
         found = ", ".join(agents) or "none"
         raise PreconditionUnmet(f"expected an agent on which Argo CD's controller does not run; found {found}: "
                                 "give the cluster two agents or more")  # fmt: skip
-    count = Counter(dig(p, "spec", "nodeName") for p in pods)
+    count = Counter(dig(p, "spec", "nodeName") for p in pods if _owned_by(p, REPLICA_SET))
     return max(sorted(free), key=lambda name: count[name])
 
 
@@ -75,9 +75,12 @@ def _nodes(platform: Platform, role: str) -> list[Node]:
 
 
 def _of_a_stateful_engine(platform: Platform, pod: Object) -> bool:
+    return dig(pod, "metadata", "namespace") == platform.engine.namespace and _owned_by(pod, STATEFUL_SET)
+
+
+def _owned_by(pod: Object, kind: Kind) -> bool:
     owners = dig(pod, "metadata", "ownerReferences", default=[])
-    mine = dig(pod, "metadata", "namespace") == platform.engine.namespace
-    return mine and any(owner.get("kind") == STATEFUL_SET.kind for owner in owners)
+    return any(owner.get("kind") == kind.kind for owner in owners)
 
 
 # --- how long ---------------------------------------------------------------------------------------------------------

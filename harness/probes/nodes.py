@@ -182,6 +182,7 @@ class _AvailableElsewhere(_OfNode):
         waiting_pods = sorted(name for names in held.values() for name in names)
         tail = f"; waiting for their disk: {some(waiting_pods)}" if waiting_pods else ""
         if problems or not moments:
+            problems.sort(key=lambda said: "not scheduled" not in said)  # what can go nowhere before what is on its way
             done = total - len(problems)
             return Observation(State.PENDING, self.subject, self.expected, (some(problems, 3) or "no workload") + tail,
                                now, done=done, total=total)  # fmt: skip

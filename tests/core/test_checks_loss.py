@@ -122,17 +122,24 @@ class TestDataLossWithin:
 
 class TestGitBringsBackNoData:
     def test_everything_is_lost_and_that_is_the_measure(self) -> None:
-        finding = git_brings_back_no_data()(told(rows(1, 2, 3), fault(6), read()))
+        finding = git_brings_back_no_data()(told(rows(1, 2, 3), read([1, 2]), fault(6), read()))
         assert finding.verdict is HELD
         assert finding.actual == "3 of 3 acknowledged writes lost, the oldest 5.0 s old at the loss"
 
     def test_one_row_that_is_there_came_from_elsewhere(self) -> None:
-        finding = git_brings_back_no_data()(told(rows(1, 2, 3), fault(6), read([2, 2])))
+        finding = git_brings_back_no_data()(told(rows(1, 2, 3), read([1, 3]), fault(6), read([2, 2])))
         assert (finding.verdict, "1 of 3 are there, though nothing restored them" in finding.actual) == (REFUTED, True)
 
     def test_nothing_written_proves_nothing(self) -> None:
         assert git_brings_back_no_data()(told(fault(6), read())).verdict is INCONCLUSIVE
         assert git_brings_back_no_data()(told(fault(6), rows(7), read())).verdict is INCONCLUSIVE
+
+    @pytest.mark.parametrize("control", [None, read(), read([1, 1], [3, 3]), read([1, 3], id="b")])
+    def test_writes_that_were_never_seen_kept_prove_nothing(self, control: Event | None) -> None:
+        events = [rows(1, 2, 3), *([control] if control else []), fault(6), read()]
+        finding = git_brings_back_no_data()(told(*events))
+        assert finding.verdict is INCONCLUSIVE
+        assert "they may never have been kept" in finding.actual
 
     def test_not_read_proves_nothing(self) -> None:
         assert git_brings_back_no_data()(told(rows(1), fault(6))).verdict is INCONCLUSIVE

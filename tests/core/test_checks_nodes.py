@@ -49,6 +49,11 @@ def test_a_node_that_nobody_looked_into_proves_nothing() -> None:
     assert judged(node_works(), "node", NODE, None).verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("nothing", [{"listens": {}}, {"mounts": {}}])
+def test_a_look_that_asked_for_nothing_proves_nothing(nothing: dict[str, Any]) -> None:
+    assert judged(node_works(), "node", None, NODE | nothing).verdict is Verdict.INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     ("after", "verdict", "told"),
     [

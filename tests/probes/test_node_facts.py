@@ -45,6 +45,13 @@ def test_the_agent_with_the_most_pods_is_chosen(stage: NodeStage) -> None:
     assert chosen(busiest_agent, stage) == OTHER
 
 
+def test_pods_that_cannot_run_elsewhere_do_not_make_an_agent_busy(stage: NodeStage) -> None:
+    for name in ("a", "b", "c"):
+        stage.show(pod(name, "logs", AGENT, kind="DaemonSet"))
+    stage.show(pod("d", "api", OTHER))
+    assert chosen(busiest_agent, stage) == OTHER
+
+
 def test_never_the_one_with_argo_cds_controller(stage: NodeStage) -> None:
     for name, on in (("a", OTHER), ("b", OTHER), ("c", AGENT)):
         stage.show(pod(name, "api", on))

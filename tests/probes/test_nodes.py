@@ -148,6 +148,19 @@ def test_it_is_available_since_the_last_pod_it_needs_was_ready(stage: NodeStage)
     assert (seen.not_before_ns, seen.at_ns) == (otherwise, ready)
 
 
+def test_what_can_go_nowhere_is_told_before_what_is_on_its_way(stage: NodeStage) -> None:
+    for name in ("a", "b", "c", "d", "pinned"):
+        show(stage, workload(name), replica_set(name), pod(f"{name}-1", name, "", ready=False, phase="Pending"))
+    stuck = pod("pinned-1", "pinned", "", ready=False, phase="Pending")
+    stuck["status"]["conditions"].append({"type": "PodScheduled", "status": "False", "message": "no node matches"})
+    stuck["status"]["containerStatuses"] = []
+    show(stage, stuck)
+    said = answer(available_elsewhere(Harmed(stage).leave()))[1]
+    assert said.startswith(
+        "Deployment shop/pinned: 0 of 1 Pods ready elsewhere (pinned-1: not scheduled: no node match"
+    )
+
+
 def test_a_stateful_set_without_a_disk_there_is_not_excused(stage: NodeStage) -> None:
     show(stage, workload("engine", kind="StatefulSet"), pod("engine-0", "engine", AGENT, kind="StatefulSet"))
     assert answer(available_elsewhere(Harmed(stage).leave())) == (

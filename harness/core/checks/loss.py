@@ -54,7 +54,8 @@ def data_loss_within(limit: timedelta | None = None) -> Check:
 def git_brings_back_no_data() -> Check:
     """Every acknowledged write is missing after a rebuild from Git alone. That is no failure: it is what Git can do.
 
-    How much that was, and how old, is in the figures. A write that is there nevertheless came from somewhere else.
+    How much that was, and how old, is in the figures. A write that is there nevertheless came from somewhere else. The
+    control is a reading before the fault that shows the writes: a canary that keeps nothing would be found empty too.
     """
     label = "Git alone brings back no data"
 
@@ -67,8 +68,8 @@ def git_brings_back_no_data() -> Check:
         told = []
         for book in books:
             there = len(book.rows) - len(book.lost)
-            if not any(row.acknowledged_us < fault.data["sent_us"] for row in book.rows):
-                told.append((Verdict.INCONCLUSIVE, "nothing was acknowledged before the fault"))
+            if problem := _unproven(book, fault):
+                told.append((Verdict.INCONCLUSIVE, problem))
             elif there:
                 told.append((Verdict.REFUTED, f"{there} of {len(book.rows)} are there, though nothing restored them"))
             else:
@@ -128,10 +129,20 @@ class _Book:
     target: str
     rows: tuple[_Row, ...]
     reading: Event | None
+    control: Event | None  # the last reading before the fault
 
     @property
     def lost(self) -> tuple[_Row, ...]:
-        there = [] if self.reading is None else self.reading.data["value"]["present"]
+        return self._missing(self.reading)
+
+    @property
+    def kept(self) -> bool:
+        """Whether a look before the fault found writes, every one up to the newest it found."""
+        newest = max((last for _, last in self.control.data["value"]["present"]), default=0) if self.control else 0
+        return newest > 0 and all(row.number > newest for row in self._missing(self.control))
+
+    def _missing(self, reading: Event | None) -> tuple[_Row, ...]:
+        there = [] if reading is None else reading.data["value"]["present"]
         return tuple(row for row in self.rows if not any(first <= row.number <= last for first, last in there))
 
 
@@ -141,9 +152,10 @@ def _books(history: History) -> tuple[_Book, ...]:
     for event in history.of("ledger.acknowledged"):
         key = (event.data["id"], event.data["target"])
         rows.setdefault(key, []).extend(_Row(*row) for row in event.data["rows"])
-    readings = {e.data["value"]["id"]: e for e in history.of("observed")
-                if e.data["reading"] == "ledger" and fault and e.seq > fault.seq}  # fmt: skip
-    return tuple(_Book(id, target, tuple(found), readings.get(id)) for (id, target), found in rows.items())
+    seen = [e for e in history.of("observed") if e.data["reading"] == "ledger" and fault]
+    after = {e.data["value"]["id"]: e for e in seen if fault and e.seq > fault.seq}
+    before = {e.data["value"]["id"]: e for e in seen if fault and e.seq < fault.seq}
+    return tuple(_Book(id, target, tuple(found), after.get(id), before.get(id)) for (id, target), found in rows.items())
 
 
 def _unready(fault: Event | None, books: Sequence[_Book]) -> str:
@@ -154,6 +166,13 @@ def _unready(fault: Event | None, books: Sequence[_Book]) -> str:
         return "no write was acknowledged"
     unread = [book.target for book in books if book.reading is None]
     return f"not read after the fault: {some(unread)}" if unread else ""
+
+
+def _unproven(book: _Book, fault: Event) -> str:
+    """Why it would prove nothing that all its writes are missing; "" if it would."""
+    if not any(row.acknowledged_us < fault.data["sent_us"] for row in book.rows):
+        return "nothing was acknowledged before the fault"
+    return "" if book.kept else "no look before the fault found the writes: they may never have been kept"
 
 
 def _within(history: History, book: _Book, fault: Event, limit: timedelta | None) -> tuple[Verdict, str]:

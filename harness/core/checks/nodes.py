@@ -32,6 +32,9 @@ def node_works() -> Check:
         if not later:
             return Finding(claim, Verdict.INCONCLUSIVE, expected, "nobody looked into the node after the fault")
         seen = later[-1].data["value"]
+        if not seen["listens"] or not seen["mounts"]:
+            told = f"{seen['node']}: no port or no folder was asked for"
+            return Finding(claim, Verdict.INCONCLUSIVE, expected, told, (later[-1].seq,))
         wrong = [f"nothing listens on {port}" for port, open_ in seen["listens"].items() if not open_]
         wrong += [f"{folder} is not mounted" for folder, there in seen["mounts"].items() if not there]
         wrong += [f"runs though the API does not know it: Pod {uid}" for uid in seen["ghosts"]]
