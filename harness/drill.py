@@ -134,7 +134,8 @@ class Drill:
         finally:
             subject = str(getattr(fault, "subject", fault))
             self.timeline.add("heal.begun", subject)
-            self._undo(subject, fault.heal, "heal.ended")
+            if self._undone(subject, fault.heal):
+                self.timeline.add("heal.ended", subject)
 
     def hold(self, *probes: Probe, lasting: timedelta) -> Observation:
         """See that every probe is MET now and stays so for `lasting`: what is to be left alone is.
@@ -234,7 +235,8 @@ class Drill:
             self._conclude_twin()
         finally:
             self._expected = None
-            self._undo(sabotage.subject, sabotage.end, "sabotage.ended")
+            if self._undone(sabotage.subject, sabotage.end):
+                self.timeline.add("sabotage.ended", sabotage.subject)
 
     def _owed(self) -> tuple[Check, ...]:
         held = bool(self.timeline.history().of("hold.ended"))
@@ -250,15 +252,16 @@ class Drill:
         except (ApiUnreachable, ApiRefused, ProvisionFailed) as error:  # the check says that one is missing
             self.timeline.add("note", "census", text=f"not taken: {str(error) or repr(error)}")
 
-    def _undo(self, subject: str, undo: Callable[[], None], ended: str) -> None:
+    def _undone(self, subject: str, undo: Callable[[], None]) -> bool:
         # What was judged stands whatever happens here; an undo that fails is recorded and taints the system.
         try:
             undo()
-            self.timeline.add(ended, subject)
         except Exception as error:  # noqa: BLE001 - the heal stack: an undo must never hide the first error
             told = str(error) or repr(error)
             self.tainted = self.tainted or f"{subject} could not be undone: {told}"
             self.timeline.add("heal.failed", subject, error=told)
+            return False
+        return True
 
     def _judge_open_end(self, failure: DrillFailed, expect: str) -> None:
         """A story that ended in a wait, before its conclusion: judge the claim it would have made of that wait."""

@@ -17,6 +17,7 @@ from harness import (
 
 pytestmark = pytest.mark.drift
 
+SEEN = "Argo CD calls it OutOfSync"  # and so it is not only late
 SHORT = 6 * SECOND  # several times what an honest heal takes: one that is only slow must not look like the sabotage
 NAMESPACE = 35 * SECOND  # an honest one takes half of it: the old namespace has to go first
 HELD = "what had to stay so stayed so"
@@ -26,21 +27,21 @@ HELD = "what had to stay so stayed so"
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_scaled_deployment_is_healed_back")
 def test_scaled_deployment_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, a Deployment scaled by hand stays scaled, and the drill says so."""
-    with drill.sabotage(SelfHealOff(platform, "cortex-chat"), expect="healed within", patience=SHORT):
+    with drill.sabotage(SelfHealOff(platform, "cortex-chat"), expect="healed within", naming=SEEN, patience=SHORT):
         test_drift.test_scaled_deployment_is_healed_back(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_deleted_deployment_comes_back")
 def test_deleted_deployment_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, a deleted Deployment stays away, and the drill says so."""
-    with drill.sabotage(SelfHealOff(platform, "cortex-knowledge"), expect="healed within", patience=SHORT):
+    with drill.sabotage(SelfHealOff(platform, "cortex-knowledge"), expect="healed within", naming=SEEN, patience=SHORT):
         test_drift.test_deleted_deployment_comes_back(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_deleted_config_map_comes_back")
 def test_deleted_config_map_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, a deleted ConfigMap stays away, and the drill says so."""
-    with drill.sabotage(SelfHealOff(platform, "cortex-knowledge"), expect="healed within", patience=SHORT):
+    with drill.sabotage(SelfHealOff(platform, "cortex-knowledge"), expect="healed within", naming=SEEN, patience=SHORT):
         test_drift.test_deleted_config_map_comes_back(drill, platform)
 
 
@@ -48,21 +49,21 @@ def test_deleted_config_map_with_self_heal_off(drill: Drill, platform: Platform)
 def test_deleted_namespace_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, a deleted namespace stays away, and the drill says so."""
     off = SelfHealOff(platform, "cortex-dev")  # the old one must be gone: one that is only slow to go is no proof
-    with drill.sabotage(off, expect="healed within", naming="is deleted", patience=NAMESPACE):
+    with drill.sabotage(off, expect="healed within", naming=f"is deleted; {SEEN}", patience=NAMESPACE):
         test_drift.test_deleted_namespace_comes_back(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_edited_config_map_is_healed_back")
 def test_edited_config_map_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, an edited ConfigMap stays edited, and the drill says so."""
-    with drill.sabotage(SelfHealOff(platform, "cortex-core"), expect="healed within", patience=SHORT):
+    with drill.sabotage(SelfHealOff(platform, "cortex-core"), expect="healed within", naming=SEEN, patience=SHORT):
         test_drift.test_edited_config_map_is_healed_back(drill, platform)
 
 
 @pytest.mark.drill(blast_radius="namespace", twin_of="test_swapped_image_is_healed_back")
 def test_swapped_image_with_self_heal_off(drill: Drill, platform: Platform) -> None:
     """With self-heal switched off, a swapped image stays, and the drill says so."""
-    with drill.sabotage(SelfHealOff(platform, "cortex-security"), expect="healed within", patience=SHORT):
+    with drill.sabotage(SelfHealOff(platform, "cortex-security"), expect="healed within", naming=SEEN, patience=SHORT):
         test_drift.test_swapped_image_is_healed_back(drill, platform)
 
 

@@ -52,6 +52,9 @@ class StageView:
     def get(self, ref: Ref) -> Seen | None:
         return self.store.get(ref)
 
+    def all(self, kind: Kind) -> tuple[Seen, ...]:
+        return self.store.all(kind)
+
     def follow(self, ref: Ref) -> None:
         self.store.follow(ref)
 

@@ -197,7 +197,7 @@ def test_what_is_secret_in_git_is_covered_without_an_api(tmp_path: Path) -> None
          "docker.json could not be collected: `docker ps` ended with 1:", 2),
         ("hung", GIT | LISTS | SAID, "docker.json could not be collected: `docker ps` did not end within 1 s:", 1),
         ("id-agent-0", GIT | DOCKER | LISTS | SAID | INSIDE | {"node-server-0.log"},
-         "node-agent-0.log could not be collected: RuntimeError()", 1),
+         "node-agent-0.log could not be collected: RuntimeError", 1),
         ("api", GIT | LOGS | PODS | DOCKER | LAST_SEEN,
          "what the API says could not be collected: connection refused", 1),
     ],

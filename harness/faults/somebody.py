@@ -19,7 +19,7 @@ from harness.effects.waiting import until
 from harness.faults.live_drift import in_git
 from harness.faults.settling import settle
 from harness.gitops.platform import Platform
-from harness.probes.calm import says_out_of_sync
+from harness.probes.calm import called
 
 SOMEBODY = "somebody-else"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -171,6 +171,6 @@ class _Shown:
 
     def observe(self) -> Observation:
         platform = self.hand.platform
-        shown = says_out_of_sync(platform, self.hand.application, self.hand.ref)
+        shown = called(platform, self.hand.ref) == "OutOfSync"
         state = State.MET if shown else State.PENDING
         return Observation(state, self.subject, "OutOfSync", "so" if shown else "not yet", platform.clock.now_ns())

@@ -191,10 +191,10 @@ def out_of_sync(drift: Drift) -> Probe:
     return _OutOfSync(drift.hand, owner)
 
 
-def says_out_of_sync(platform: Platform, application: str, ref: Ref) -> bool:
-    """Whether the Application, as the watch shows it now, calls the object OutOfSync."""
-    seen = platform.view.get(_application(platform, application))
-    return seen is not None and _status(seen.object, ref) == "OutOfSync"
+def called(platform: Platform, ref: Ref) -> str:
+    """What Argo CD calls an object now, as the watch shows it: Synced, OutOfSync; "" where no Application has it."""
+    found = (_status(seen.object, ref) for seen in platform.view.all(APPLICATION))
+    return next(filter(None, found), "")
 
 
 def _status(app: Object, ref: Ref) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import placed
+from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
+from harness.core.objects import Ref, placed
 from harness.core.observation import Observation, Probe, State
 from harness.core.text import first_line
 from harness.gitops.platform import Platform
@@ -51,6 +51,11 @@ class _Answers:
 
 
 def answers(platform: Platform, service: str, path: str = "/healthz") -> Probe:
-    """A Service (namespace/name, port named `http`) answers over HTTP, asked through the API's Service proxy."""
-    placed(service, "Service")
+    """A Service (namespace/name, port named `http`) answers over HTTP, asked through the API's Service proxy.
+
+    Raises ConfigError: Git describes no such Service.
+    """
+    wanted = Ref("", "Service", *placed(service, "Service"))
+    if not any(desired.ref == wanted for desired in platform.desired()):
+        raise ConfigError(f"a Service {service} in Git", "none", "name one that the repository describes")
     return _Answers(platform, service, path)

@@ -14,6 +14,7 @@ from harness.core.observation import Observation, Probe, State
 from harness.faults.hand import Drift, Hand, authors
 from harness.gitops.convergence import Converged
 from harness.gitops.platform import Platform
+from harness.probes.calm import called
 
 
 def converged(platform: Platform) -> Probe:
@@ -47,6 +48,8 @@ class _Healed:
                 at, since = seen.received_ns, hand.not_before(seen)
                 return Observation(State.MET, self.subject, expected, text, at, since, detail=detail)
             before = seen
+        if said := called(hand.platform, hand.ref):  # whether Argo CD has noticed at all
+            text = f"{text}; Argo CD calls it {said}"
         return Observation(State.PENDING, self.subject, expected, text, now)
 
     def _judge(self, seen: Seen) -> tuple[bool, str]:

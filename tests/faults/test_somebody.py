@@ -111,8 +111,8 @@ class TestPutsBack:
     def test_otherwise_it_waits_until_argo_cd_shows_the_drift(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        answers = iter([False, False, True])
-        monkeypatch.setattr(somebody, "says_out_of_sync", lambda *_: next(answers))
+        answers = iter(["", "Synced", "OutOfSync"])
+        monkeypatch.setattr(somebody, "called", lambda *_: next(answers))
         done = SomebodyPutsBack(shop, "Deployment shop/api")  # type: ignore[arg-type]
         scale(shop, 5)
         done.after_injection()
@@ -124,7 +124,7 @@ class TestPutsBack:
     def test_one_who_could_not_is_told_so_that_the_twin_is_not_believed(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch, trouble: str
     ) -> None:
-        monkeypatch.setattr(somebody, "says_out_of_sync", lambda *_: trouble == "refused")
+        monkeypatch.setattr(somebody, "called", lambda *_: "OutOfSync" if trouble == "refused" else "Synced")
         done = SomebodyPutsBack(shop, "Deployment shop/api")  # type: ignore[arg-type]
         scale(shop, 5)
         if trouble == "refused":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from harness.core.clock import SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
+from harness.core.objects import Ref
 from harness.core.observation import Probe, State
 from harness.probes.serving import answers
 from tests.stage import Stage
@@ -15,7 +18,7 @@ PATH = "/api/v1/namespaces/shop/services/api:http/proxy/healthz"
 
 @pytest.fixture
 def stage() -> Stage:
-    return Stage()
+    return Stage(wanted=(SimpleNamespace(ref=Ref("", "Service", "shop", "api")),))
 
 
 @pytest.fixture
@@ -85,3 +88,8 @@ def test_another_path_may_be_asked(stage: Stage) -> None:
 def test_a_service_must_be_a_namespace_and_a_name(stage: Stage, service: str) -> None:
     with pytest.raises(ConfigError, match="a Service as namespace/name"):
         answers(stage, service)  # type: ignore[arg-type]
+
+
+def test_a_service_that_git_does_not_describe_is_a_mistake_of_the_scenario(stage: Stage) -> None:
+    with pytest.raises(ConfigError, match="expected a Service shop/web in Git; found none"):
+        answers(stage, "shop/web")  # type: ignore[arg-type]

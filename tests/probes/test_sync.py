@@ -86,6 +86,17 @@ def test_the_first_heal_counts_not_a_later_state(stage: Stage, drift: ScaleDeplo
     assert healed(drift).observe().at_ns == first
 
 
+def test_what_argo_cd_calls_it_is_told(stage: Stage, drift: ScaleDeployment) -> None:
+    named = {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "api"}
+    other = named | {"name": "web", "status": "Synced"}
+    for status in ("Synced", "OutOfSync"):
+        app = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+               "metadata": {"namespace": "argocd", "name": "shop", "resourceVersion": status},
+               "status": {"resources": [other, named | {"status": status}]}}  # fmt: skip
+        stage.view.event(app)
+        assert healed(drift).observe().actual == f"spec.replicas 3; Argo CD calls it {status}"
+
+
 def test_gits_value_before_the_drift_is_no_heal(stage: Stage) -> None:
     stage.clock.after(MILLISECOND, lambda: stage.view.event(deployment(1, 100)))  # while our write is under way
     drift = ScaleDeployment(stage, "shop/api", 3)  # type: ignore[arg-type]
