@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from harness.probes.node_facts import busiest_agent, first_agent, node_patience, node_pods, node_state, only_server
     from harness.probes.nodes import api_answering, available_elsewhere, fresh, not_ready, ready_again, still_ready
     from harness.probes.rollout import apply_failed, pod_fails, synced
-    from harness.probes.serving import answers
+    from harness.probes.serving import answers, front_doors_answer
     from harness.probes.state import state
     from harness.probes.sync import converged, healed, healthy_again
 
@@ -156,6 +156,7 @@ __all__ = [
     "fault_landed",
     "first_agent",
     "fresh",
+    "front_doors_answer",
     "git_brings_back_no_data",
     "git_missed",
     "healed",
@@ -375,7 +376,7 @@ _HOMES = {
         "pod_fails",
         "synced",
     ),
-    "harness.probes.serving": ("answers",),
+    "harness.probes.serving": ("answers", "front_doors_answer"),
     "harness.probes.state": ("state",),
     "harness.probes.sync": (
         "converged",

@@ -10,10 +10,10 @@ from harness import (
     DestroyCluster,
     Drill,
     Platform,
-    answers,
     by_hand,
     converged,
     everything_came_back,
+    front_doors_answer,
     inventory,
     loss_list,
     lost_what_was_listed,
@@ -24,20 +24,19 @@ pytestmark = pytest.mark.cluster_loss
 
 OBJECTIVE = 15 * MINUTE  # the accounts promise fifteen minutes
 PATIENCE = 2 * OBJECTIVE
-FRONT_DOOR = "cortex-chat/chat-api"
-KEY, NOTES = "Secret cortex-chat/key-made-by-hand", "ConfigMap cortex-dev/notes-made-by-hand"
+KEY, NOTES = "Secret default/key-made-by-hand", "ConfigMap default/notes-made-by-hand"
 
 
 @pytest.mark.smoke
 @pytest.mark.drill(blast_radius="cluster", objective=OBJECTIVE)
 def test_cluster_is_rebuilt_from_git_alone(drill: Drill, platform: Platform) -> None:
     """A new cluster, given only Git, runs everything the lost one ran, within fifteen minutes."""
-    drill.require(converged(platform), answers(platform, FRONT_DOOR))
+    drill.require(converged(platform), *front_doors_answer(platform))
     drill.observe(inventory(platform), loss_list(platform))
 
     drill.inject(DestroyCluster(platform))
     drill.rebuild(platform)
-    drill.until(converged(platform), answers(platform, FRONT_DOOR), within=PATIENCE, settle=3 * SECOND)
+    drill.until(converged(platform), *front_doors_answer(platform), within=PATIENCE, settle=3 * SECOND)
     drill.observe(inventory(platform))
 
     drill.conclude(recovered_within(OBJECTIVE), everything_came_back(at_least=platform.promised))

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cluster_loss
 NOTES_IN_GIT = """\
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: notes-made-by-hand, namespace: cortex-dev}
+metadata: {name: notes-made-by-hand, namespace: default}
 data: {note: in Git after all}
 """
 

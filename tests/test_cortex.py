@@ -149,7 +149,7 @@ def test_the_promise_in_drill_yaml_is_the_count() -> None:
     assert document.body == {
         "apiVersion": "drill/v1", "engine": "argocd", "root": ["argocd-apps"],
         "repository": {"origin": [ORIGIN], "branch": "main"},
-        "objectives": {"rebuild": "15m", "self_heal": "3m", "rollback": "90s"},
+        "front_doors": ["cortex-chat/chat-api"],
         "expected_resources": len(RESOURCES),
     }  # fmt: skip
 

@@ -197,9 +197,9 @@ WEB = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: '1'}\n"
             {
                 "argocd-apps/web.yaml": APPLICATION,
                 "apps/web/a.yaml": WEB,
-                "drill.yaml": "objectives: {rebuild: soon}\n",
+                "drill.yaml": "front_doors: [web]\n",
             },
-            '"90s" or "15m"',
+            "Services that Git describes",
         ),
     ],
 )

@@ -11,13 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
 
 from harness.core.errors import ConfigError
 from harness.core.objects import Object, dig, group_of
+from harness.core.text import some
 from harness.gitops.render import ARGO, MANIFESTS, desired_objects, objects_in
 from harness.gitops.repo import ServedRepo
 from harness.gitops.yamlload import mappings
@@ -26,22 +26,12 @@ FILE = "drill.yaml"
 NAMESPACE = "argocd"  # upstream's ClusterRoleBindings name it
 _PREFERRED = ("argocd-apps", "bootstrap")
 _APPLICATION = re.compile(r"^\s*[\"']?kind[\"']?:\s*[\"']?Application(Set)?[\"']?\s*,?\s*$", re.MULTILINE)
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-
-
-def duration(text: object) -> timedelta:
-    """A duration such as "90s", "15m", "1h30m". Raises ValueError for anything else."""
-    if not isinstance(text, str) or not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", text):
-        raise ValueError('should be a duration such as "90s" or "15m"')
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
 
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-_Duration = Annotated[timedelta, BeforeValidator(duration)]
 _Texts = Annotated[list[str], BeforeValidator(_one_or_many)]
 
 
@@ -54,12 +44,6 @@ class _Repository(_Strict):
     branch: str | None = None
 
 
-class _Objectives(_Strict):
-    rebuild: _Duration | None = None
-    self_heal: _Duration | None = None
-    rollback: _Duration | None = None
-
-
 class _File(_Strict):
     apiVersion: Literal["drill/v1"] = "drill/v1"  # noqa: N815  # Kubernetes' spelling
     engine: Literal["argocd"] = "argocd"
@@ -67,7 +51,7 @@ class _File(_Strict):
     projects: _Texts = []
     settings: dict[str, str] = {}
     repository: _Repository = _Repository()
-    objectives: _Objectives = _Objectives()
+    front_doors: _Texts = []
     expected_resources: PositiveInt | None = None
 
 
@@ -76,8 +60,7 @@ class BootstrapPlan:
     """What turns an empty cluster into the platform: the engine, its settings, and the root objects in Git.
 
     `root` and `projects` are paths of the repository, applied after Argo CD is ready, projects first. `settings` are
-    keys of ConfigMap argocd-cm. `objectives` maps rebuild, self_heal and rollback to durations, where the repository
-    promises any; no check reads them, for a drill is judged by the objective of its scenario.
+    keys of ConfigMap argocd-cm. `front_doors` are Services (namespace/name) that answer when the platform serves.
     `note` says how the plan came about.
     """
 
@@ -89,7 +72,7 @@ class BootstrapPlan:
     settings: Mapping[str, str] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
     branch: str | None = None
-    objectives: Mapping[str, timedelta] = field(default_factory=dict)
+    front_doors: tuple[str, ...] = ()
     expected_resources: int | None = None
 
     def roots(self, repo: ServedRepo, revision: str | None = None) -> tuple[tuple[Object, str], ...]:
@@ -120,14 +103,17 @@ def read_plan(repo: ServedRepo) -> BootstrapPlan:
     declared = _read_file(repo) if FILE in repo.files() else _File()
     root = tuple(declared.root) or _detect(repo)
     note = f"{FILE} of the repository" if FILE in repo.files() else f"no {FILE}: detected {', '.join(root)}"
-    objectives = {name: value for name, value in declared.objectives if value is not None}
     plan = BootstrapPlan(
         root, note, projects=tuple(declared.projects), settings=declared.settings,
-        origins=tuple(declared.repository.origin) or _likely_origin(repo, root), objectives=objectives,
-        branch=declared.repository.branch, expected_resources=declared.expected_resources,
+        origins=tuple(declared.repository.origin) or _likely_origin(repo, root),
+        branch=declared.repository.branch, front_doors=tuple(declared.front_doors),
+        expected_resources=declared.expected_resources,
     )  # fmt: skip
     repo.follow(origins=plan.origins, branch=plan.branch or _followed_branch(repo, plan))
-    desired_objects(repo, plan)
+    services = {f"{o.ref.namespace}/{o.ref.name}" for o in desired_objects(repo, plan) if o.ref.kind == "Service"}
+    if strangers := [door for door in plan.front_doors if door not in services]:
+        raise ConfigError(f"Services that Git describes, as namespace/name, in {FILE} (front_doors)",
+                          repr(strangers[0]), f"there are {some(sorted(services)) or 'none'}")  # fmt: skip
     return plan
 
 

@@ -50,6 +50,14 @@ class _Answers:
         )
 
 
+def front_doors_answer(platform: Platform) -> tuple[Probe, ...]:
+    """A probe for each Service that drill.yaml names under `front_doors`; none where it names none.
+
+    Make it before the fault and again after it: each tells since when its Service answers.
+    """
+    return tuple(answers(platform, door) for door in platform.plan.front_doors)
+
+
 def answers(platform: Platform, service: str, path: str = "/healthz") -> Probe:
     """A Service (namespace/name, port named `http`) answers over HTTP, asked through the API's Service proxy.
 

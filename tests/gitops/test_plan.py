@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from harness.core.errors import ConfigError
-from harness.gitops.plan import BootstrapPlan, duration, read_plan
+from harness.gitops.plan import BootstrapPlan, read_plan
 from harness.gitops.repo import ServedRepo
 
 from .conftest import APPLICATION, CONFIG_MAP, git, write
@@ -48,6 +47,7 @@ BASE = {"apps/one/cm.yaml": CONFIG_MAP.format(name="one"), "argocd-apps/one.yaml
 
 def test_everything_drill_yaml_can_say(tmp_path: Path) -> None:
     found = plan(tmp_path, BASE | {
+        "apps/one/api.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n",
         "project.yaml": "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {name: team}\n",
         "drill.yaml": f"""\
 apiVersion: drill/v1
@@ -56,16 +56,14 @@ root: argocd-apps/
 projects: [project.yaml]
 settings: {{application.resourceTrackingMethod: annotation}}
 repository: {{origin: {URL}, branch: main}}
-objectives: {{rebuild: 15m, self_heal: 90s, rollback: 1m30s}}
-expected_resources: 1
+front_doors: shop/api
+expected_resources: 2
 """,
     })  # fmt: skip
     assert (found.root, found.projects) == (("argocd-apps/",), ("project.yaml",))
     assert found.settings == {"application.resourceTrackingMethod": "annotation"}
-    assert found.objectives == {
-        "rebuild": timedelta(minutes=15), "self_heal": timedelta(seconds=90), "rollback": timedelta(seconds=90),
-    }  # fmt: skip
-    assert (found.origins, found.branch, found.expected_resources) == ((URL,), "main", 1)
+    assert found.front_doors == ("shop/api",)
+    assert (found.origins, found.branch, found.expected_resources) == ((URL,), "main", 2)
 
 
 def test_projects_come_before_the_root_and_everything_is_placed(tmp_path: Path) -> None:
@@ -84,9 +82,10 @@ def test_projects_come_before_the_root_and_everything_is_placed(tmp_path: Path) 
     ("text", "parts"),
     [
         ("roots: [a]\n", ["did you mean 'root'?", "drill.yaml", "roots"]),
-        ("objectives: {rebuilt: 3m}\n", ["objectives.rebuilt", "did you mean 'rebuild'?"]),
-        ("objectives: {rebuild: 90}\n", ["objectives.rebuild", 'such as "90s"', "90"]),
-        ("objectives: {rebuild: soon}\n", ["'soon'"]),
+        ("repository: {orign: a}\n", ["repository.orign", "did you mean 'origin'?"]),
+        ("front_door: shop/api\n", ["front_door", "did you mean 'front_doors'?"]),
+        ("front_doors: [1]\n", ["front_doors.0", "string"]),
+        ("front_doors: [api]\n", ["Services that Git describes", "drill.yaml (front_doors)", "'api'", "are none"]),
         ("engine: flux\n", ["engine", "'argocd'", "'flux'"]),
         ("expected_resources: 0\n", ["expected_resources", "greater than 0"]),
         ("settings: {a: 1}\n", ["settings.a", "string"]),
@@ -102,20 +101,6 @@ def test_projects_come_before_the_root_and_everything_is_placed(tmp_path: Path) 
 def test_a_bad_drill_yaml_is_one_clear_message(tmp_path: Path, text: str, parts: list[str]) -> None:
     message = str(complaint(tmp_path, BASE | {"drill.yaml": text}))
     assert [part for part in parts if part not in message] == [], message
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("90s", 90.0), ("15m", 900.0), ("1h30m", 5400.0), ("500ms", 0.5), ("1.5s", 1.5)],
-)
-def test_durations(text: str, expected: float) -> None:
-    assert duration(text) == timedelta(seconds=expected)
-
-
-@pytest.mark.parametrize("text", ["", "90", "s", "5 m", "-3s", "3d", 90, None])
-def test_what_is_no_duration(text: object) -> None:
-    with pytest.raises(ValueError, match="duration"):
-        duration(text)
 
 
 def test_detection_prefers_the_known_folder(tmp_path: Path) -> None:
