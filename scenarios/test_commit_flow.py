@@ -29,9 +29,8 @@ from harness import (
 
 pytestmark = pytest.mark.commit
 
-OBJECTIVE = 3 * MINUTE  # the account: what is pushed runs three minutes later
 REFRESHED = 60 * SECOND  # where a webhook asks for a refresh
-PATIENCE = 2 * OBJECTIVE
+PATIENCE = 6 * MINUTE
 PUSHES = 4
 COMPARING = 15 * SECOND  # what looking takes, once the time to look has come
 
@@ -57,7 +56,7 @@ def test_pushed_commit_converges(drill: Drill, platform: Platform) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.drill(blast_radius="namespace", objective=OBJECTIVE)
+@pytest.mark.drill(blast_radius="namespace")  # no objective: the settings bound it, and what it takes is measured
 def test_pushed_commits_are_seen_by_polling_alone(drill: Drill, platform: Platform) -> None:
     """Without a webhook, every push is seen within what the polling interval allows; how long it takes is measured."""
     bound = poll_bound(platform)

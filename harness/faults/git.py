@@ -18,7 +18,7 @@ from harness.core.observation import Observation, State
 from harness.core.text import first_line
 from harness.gitops.edit import Edit, edited
 from harness.gitops.platform import Platform
-from harness.gitops.render import desired_applications
+from harness.gitops.render import application_in_git, desired_applications
 
 Changes = Mapping[str, str | bytes | None] | Edit | Sequence[Edit]
 
@@ -118,10 +118,9 @@ class PushCommit:
 
 def remove_everything(platform: Platform, application: str) -> PushCommit:
     """Every manifest of an Application is removed; a README stays, so that its folder does. Raises ConfigError."""
-    app = next((a for a in desired_applications(platform.repo, platform.plan) if a.name == application), None)
-    if app is None or not app.objects:
-        found = "none" if app is None else "one without objects"
-        raise ConfigError(f"an Application {application} with objects in Git", found, "name another Application")
+    app = application_in_git(platform.repo, platform.plan, application)
+    if not app.objects:
+        raise ConfigError(f"an Application {application} with objects in Git", "one without", "name another")
     folder = str(dig(app.manifest, "spec", "source", "path", default="")).strip("/")
     removed: dict[str, str | bytes | None] = dict.fromkeys(sorted({obj.path for obj in app.objects}))
     return PushCommit(platform, {**removed, f"{folder}/README": "Nothing left.\n"}, f"remove all of {application}")

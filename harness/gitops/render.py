@@ -95,6 +95,17 @@ def desired_applications(
     return _applications(repo, plan, revision or repo.head, repo.serving)
 
 
+def application_in_git(
+    repo: ServedRepo, plan: BootstrapPlan, name: str, revision: str | None = None
+) -> DesiredApplication:
+    """The Application of that name at `revision` (default: the head). Raises ConfigError, also if there is none."""
+    found = {app.name: app for app in desired_applications(repo, plan, revision)}
+    if name not in found:
+        names = ", ".join(sorted(found)) or "none"
+        raise ConfigError("an Application in Git", repr(name), f"name one of these: {names}")
+    return found[name]
+
+
 def desired_objects(repo: ServedRepo, plan: BootstrapPlan, revision: str | None = None) -> tuple[DesiredObject, ...]:
     """The objects of all Applications at `revision` (default: the head). Raises ConfigError."""
     return tuple(o for app in desired_applications(repo, plan, revision) for o in app.objects)

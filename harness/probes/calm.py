@@ -106,9 +106,9 @@ class _Undisturbed:
 def undisturbed(platform: Platform, application: str) -> Probe:
     """Argo CD has begun no sync of the Application since this was first asked: ask before the fault.
 
-    BROKEN once it has. Raises ApiUnreachable while it cannot be seen.
+    BROKEN once it has. Raises ConfigError: no such Application in Git; ApiUnreachable while it cannot be seen.
     """
-    return _Undisturbed(platform, application)
+    return _Undisturbed(platform, _known(platform, application))
 
 
 @dataclass(slots=True)
@@ -144,8 +144,11 @@ class _AtRest:
 
 
 def at_rest(platform: Platform, application: str) -> Probe:
-    """No sync of the Application is asked for or under way; `detail` tells the last one: attempt, phase, times."""
-    return _AtRest(platform, application)
+    """No sync of the Application is asked for or under way; `detail` tells the last one: attempt, phase, times.
+
+    Raises ConfigError: no such Application in Git.
+    """
+    return _AtRest(platform, _known(platform, application))
 
 
 @dataclass(slots=True)
@@ -203,6 +206,13 @@ def _status(app: Object, ref: Ref) -> str:
         if name == (ref.group, ref.kind, ref.namespace, ref.name):
             return str(found.get("status") or "")
     return ""
+
+
+def _known(platform: Platform, name: str) -> str:
+    names = sorted({desired.application for desired in platform.desired()})
+    if name not in names:
+        raise ConfigError("an Application in Git", repr(name), f"name one of these: {', '.join(names) or 'none'}")
+    return name
 
 
 def _application(platform: Platform, name: str) -> Ref:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from harness.core.errors import ConfigError, ProvisionFailed
+from harness.core.errors import ProvisionFailed
 from harness.core.objects import Kind, Ref, dig
 from harness.core.observation import Observation, Probe, State
 from harness.faults.engine import COMPONENTS, component, pod_of
 from harness.faults.git_server import StopGitServer
 from harness.gitops.argocd import Ready
 from harness.gitops.platform import Platform
-from harness.gitops.render import desired_applications
+from harness.gitops.render import application_in_git
 
 JOB = Kind("batch", "v1", "Job", "jobs", namespaced=True)
 _FAILED = "failed attempt to compare app state"
@@ -104,10 +104,7 @@ def syncing(platform: Platform, application: str) -> Probe:
 
     Raises ConfigError: no such Application in Git.
     """
-    names = {app.name: app.ref for app in desired_applications(platform.repo, platform.plan)}
-    if application not in names:
-        raise ConfigError(f"an Application, one of {', '.join(sorted(names))}", repr(application), "correct the name")
-    return _Syncing(platform, names[application])
+    return _Syncing(platform, application_in_git(platform.repo, platform.plan, application).ref)
 
 
 @dataclass(frozen=True, slots=True)

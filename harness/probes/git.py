@@ -23,7 +23,7 @@ from harness.faults.git import PushCommit, follow
 from harness.gitops.argocd import REFRESH
 from harness.gitops.convergence import NUDGE_EVERY, Converged
 from harness.gitops.platform import Platform
-from harness.gitops.render import desired_applications
+from harness.gitops.render import application_in_git
 from harness.probes.calm import require_sight
 
 _NUDGE_AGAIN = SECOND / 2  # after a comparison that looked at another commit
@@ -305,10 +305,7 @@ def compared_since(platform: Platform, state: Seen) -> int | None:
 
 
 def _application(platform: Platform, name: str) -> Ref:
-    apps = {app.name: app.ref for app in desired_applications(platform.repo, platform.plan)}
-    if name not in apps:
-        raise ConfigError("an Application in Git", repr(name), f"name one of {', '.join(sorted(apps))}")
-    return apps[name]
+    return application_in_git(platform.repo, platform.plan, name).ref
 
 
 def _removing(push: PushCommit) -> None:

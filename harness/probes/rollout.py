@@ -21,7 +21,7 @@ from harness.core.objects import POD, REPLICA_SET, Object, Ref, dig, is_true
 from harness.core.observation import Observation, Probe, State
 from harness.faults.bad_commit import ABSENT_IMAGE
 from harness.gitops.platform import Platform
-from harness.gitops.render import DesiredApplication, desired_applications
+from harness.gitops.render import DesiredApplication, application_in_git, desired_applications
 
 _FILE = re.compile(r'error when (?:patching|creating|replacing) "/dev/shm/[^"]*": ')  # a scratch file of Argo CD's
 _SHOWN = 300  # characters of a message
@@ -236,10 +236,7 @@ def synced(commit: Commit, application: str) -> Probe:
 def _known(commit: Commit, name: str) -> str:
     if not commit.sha:
         raise ConfigError("a commit that was pushed", f"{commit.subject}, not yet pushed", "inject it first")
-    names = [app.name for app in desired_applications(commit.platform.repo, commit.platform.plan, commit.sha)]
-    if name not in names:
-        raise ConfigError(f"an Application {name} in Git", ", ".join(names) or "none", "name one of these")
-    return name
+    return application_in_git(commit.platform.repo, commit.platform.plan, name, commit.sha).name
 
 
 def _revisions(operation: Object) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.drift import normalise
-from harness.core.errors import ApiRefused, ConfigError
+from harness.core.errors import ApiRefused
 from harness.core.objects import Object, dig, ref_of
 from harness.gitops.platform import Platform
-from harness.gitops.render import DesiredApplication, desired_applications
+from harness.gitops.render import DesiredApplication, application_in_git, desired_applications
 
 # Beside what is in Git: what a person may have left, and what outlives the object it was made for.
 _ALSO = (("", "PersistentVolumeClaim"), ("apps", "Deployment"), ("apps", "StatefulSet"))
@@ -99,7 +99,4 @@ def _digest(value: Any) -> str:
 
 def state(platform: Platform, application: str) -> _State:
     """Everything in Git and in its namespaces, and the pods of one Application. Raises ConfigError: no such one."""
-    names = [app.name for app in desired_applications(platform.repo, platform.plan)]
-    if application not in names:
-        raise ConfigError(f"an Application {application} in Git", ", ".join(names) or "none", "name one of these")
-    return _State(platform, application)
+    return _State(platform, application_in_git(platform.repo, platform.plan, application).name)

@@ -261,3 +261,9 @@ def test_the_stage_shows_what_it_is_told(stage: Stage) -> None:
     seen = stage.view.get(API)
     assert seen is not None
     assert seen.object["spec"]["replicas"] == 5
+
+
+@pytest.mark.parametrize("probe", [undisturbed, at_rest])
+def test_an_application_that_git_does_not_describe_is_a_mistake_of_the_scenario(stage: Stage, probe: Any) -> None:
+    with pytest.raises(ConfigError, match="an Application in Git; found 'nobody'"):
+        probe(stage, "nobody")

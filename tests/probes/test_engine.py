@@ -156,7 +156,7 @@ def test_an_application_that_is_not_there_is_pending(room: EngineRoom) -> None:
 
 def test_an_application_must_be_in_git(stage: GitStage) -> None:
     assert syncing(stage, "shop").subject == "syncing(shop)"  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="an Application, one of shop, web; found 'chat'"):
+    with pytest.raises(ConfigError, match="an Application in Git; found 'chat'; name one of these: shop, web"):
         syncing(stage, "chat")  # type: ignore[arg-type]
 
 

@@ -155,7 +155,7 @@ def test_a_request_that_fails_is_no_crash(stage: GitStage) -> None:
 
 
 def test_nonsense_is_refused(stage: GitStage) -> None:
-    with pytest.raises(ConfigError, match=r"an Application in Git; found 'blog'; name one of shop, web"):
+    with pytest.raises(ConfigError, match=r"an Application in Git; found 'blog'; name one of these: shop, web"):
         seen(stage, "blog", "c" * 40)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"a commit as its full sha; found ''"):
         seen(stage, "shop", "")  # type: ignore[arg-type]

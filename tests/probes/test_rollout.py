@@ -194,7 +194,7 @@ class TestSynced:
         assert self.look(stage, stage.second, "Synced", operation(stage.first, "Failed", refused="no")).state is MET
 
     def test_an_application_or_a_commit_that_is_not_there(self, stage: Any) -> None:
-        with pytest.raises(ConfigError, match="an Application web in Git"):
+        with pytest.raises(ConfigError, match="an Application in Git; found 'web'"):
             synced(pushed(stage, stage.first), "web")
         with pytest.raises(ConfigError, match="a commit that was pushed"):
             synced(pushed(stage, ""), "shop")
@@ -246,5 +246,5 @@ class TestState:
             state(stage, "shop").read()
 
     def test_an_application_that_is_not_there(self, stage: Any) -> None:
-        with pytest.raises(ConfigError, match="an Application web in Git"):
+        with pytest.raises(ConfigError, match="an Application in Git; found 'web'"):
             state(stage, "web")
