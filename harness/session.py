@@ -282,7 +282,8 @@ class Session:
             made.tainted = made.tainted or drill.tainted
             if self._handover is not None and not made.tainted:
                 made.tainted = self._handed_over(self._handover)
-                drill.timeline.add("handed.over", drill.name, clean=not made.tainted, why=made.tainted)
+                if made.alive or made.tainted:  # of a cluster that is gone there is nothing to hand over
+                    drill.timeline.add("handed.over", drill.name, clean=not made.tainted, why=made.tainted)
         drill.timeline.add("drill.ended", drill.name, verdict=self.verdicts[drill.name].value)
         folder.close()
         if folder.trouble and self.verdicts[drill.name] is not Verdict.INCONCLUSIVE:
@@ -336,7 +337,8 @@ class Session:
                 action(*given)
             except Exception as error:  # noqa: BLE001 - the teardown stack: recorded here, the first is raised by close
                 self._trouble = self._trouble or error
-                self.journal.add("note", "teardown", text=f"{type(error).__name__}: {error}")
+                told = f"{type(error).__name__}: {error}; `drill clean` removes what this run may have left"
+                self.journal.add("note", "teardown", text=told)
 
         self._stack.callback(act)
 

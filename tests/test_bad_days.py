@@ -235,6 +235,7 @@ def test_a_teardown_that_fails_never_hides_the_verdict(run: Run) -> None:
     with pytest.raises(ProvisionFailed):
         run.close()
     run._trouble = None
+    assert "`drill clean` removes" in (run.folder.path / "run" / "timeline.jsonl").read_text()
     assert run.stored()["verdict"] == Verdict.HELD
     assert json.loads((run.folder.path / "run.json").read_text())["verdicts"] == {"d": "HELD"}
 

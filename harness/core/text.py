@@ -51,6 +51,10 @@ def some(names: Sequence[str], limit: int = 5) -> str:
 
 
 def first_line(said: str | BaseException) -> str:
-    """The first line of a text or of an error; an error without words is told by its type."""
-    line = next(iter(str(said).splitlines()), "")
+    """The first line of a text or of an error, with the next where it only announces that one.
+
+    An error without words is told by its type.
+    """
+    lines = [*str(said).splitlines(), "", ""]
+    line = f"{lines[0]} {lines[1].strip()}".rstrip() if lines[0].endswith(":") else lines[0]
     return line or (type(said).__name__ if isinstance(said, BaseException) else "")

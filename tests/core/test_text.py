@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.text import duration, elapsed, parse_duration
+from harness.core.text import duration, elapsed, first_line, parse_duration
 
 positive = st.timedeltas(timedelta(0), timedelta(days=30))
 
@@ -71,3 +71,18 @@ def test_writing_again_what_was_read_changes_nothing(value: timedelta) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "+00:00"), (252.9, "+04:12"), (-3, "+00:00"), (6000, "+100:00")])
 def test_elapsed(seconds: float, text: str) -> None:
     assert elapsed(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("one\ntwo", "one"),
+        ("`docker ps` ended with 1:\n  no daemon\nmore", "`docker ps` ended with 1: no daemon"),
+        ("nothing after it:", "nothing after it:"),
+        ("", ""),
+        (ValueError("bad\nworse"), "bad"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_the_first_line_says_what_went_wrong(said: str | BaseException, line: str) -> None:
+    assert first_line(said) == line
