@@ -88,6 +88,7 @@ class Drill:
     verdict: Verdict | None = None
     census: Reading | None = None  # who is there, to tell who was harmed; None where a drill has no cluster
     answering: Callable[[], bool] = lambda: True  # whether the system can be seen at all, now
+    lost: Callable[[], str] = lambda: ""  # why the system cannot come back by itself, asked while one waits
     tainted: str = ""  # why what was drilled must not be used again
     _expected: _Expectation | None = None
 
@@ -327,6 +328,8 @@ class Drill:
 
     def _beat(self, seen: Observation, left: timedelta) -> None:
         self.timeline.add("heartbeat", seen.subject, **seen.to_record(), left_s=left.total_seconds())
+        if why := self.lost():
+            raise HarnessError(why)
 
     def _placed(self, detail: Mapping[str, Any]) -> dict[str, Any]:
         """`detail` with its monotonic moments (`*_ns`, alone or by name) as microseconds on the timeline."""

@@ -230,9 +230,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Exit by class of failure. A broken promise outranks trouble of our own: it is the news."""
+@pytest.hookimpl(wrapper=True, trylast=True)  # the innermost: what is raised inside must not cost the summary
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+    """Exit by class of failure. A broken promise outranks trouble of our own: it is the news.
+
+    After an interrupt the fixtures end in here, and what one of them raises would be a traceback and an exit code that
+    means something else. The timeline of the run has it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if exitstatus != ExitCode.INTERRUPTED:
+            raise
+        sys.stderr.write(f"teardown: {error}\n")
     outcomes = session.config.stash[OUTCOMES]
     if exitstatus != ExitCode.PROMISE_BROKEN or not outcomes:
         return

@@ -215,6 +215,7 @@ class Session:
         timeline = Timeline(self.clock, (folder.append, *self.listeners))
         drill = Drill(name, promise, radius, timeline, self.clock)
         drill.answering = self._answering
+        drill.lost = self._lost_for_good
         drill.census = census(self._platform) if self._handover is not None and self._platform is not None else None
         folder.save_plan(
             {
@@ -237,6 +238,9 @@ class Session:
                 raise
             finally:
                 self._finish(drill, folder)
+
+    def _lost_for_good(self) -> str:
+        return "" if self._platform is None else self._platform.lost()
 
     def _answering(self) -> bool:
         try:

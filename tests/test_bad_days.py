@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness import session as module
-from harness.core.clock import SECOND
+from harness.core.clock import MINUTE, SECOND
 from harness.core.errors import (
     ApiUnreachable,
     CommandFailed,
@@ -182,6 +182,25 @@ def test_a_probe_that_only_waits_while_the_api_is_dead(run: Run, answers: bool, 
     assert isinstance(run.story(story), HarnessError if verdict is Verdict.INCONCLUSIVE else NotConverged)
     assert run.stored()["verdict"] == run.judged_again() == verdict
     run._platform = None
+
+
+@pytest.mark.parametrize("verb", ["until", "hold"])
+def test_a_system_that_cannot_come_back_is_not_waited_for(run: Run, verb: str) -> None:
+    gone = "the cluster cannot come back: expected a Docker engine that answers; found silence"
+    answer = State.PENDING if verb == "until" else State.MET
+
+    def story(drill: Drill) -> None:
+        harm(drill)
+        drill.lost = lambda: gone
+        probe = FakeProbe(drill.clock, [(NOW, answer)])  # type: ignore[arg-type]
+        if verb == "until":
+            drill.until(probe, within=MINUTE)
+        else:
+            drill.hold(probe, lasting=MINUTE)
+
+    assert isinstance(run.story(story), HarnessError)
+    assert run.clock.now_ns() < 30 * 10**9
+    proves_nothing(run, gone)
 
 
 def test_an_api_that_comes_back_costs_nothing(run: Run) -> None:

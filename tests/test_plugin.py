@@ -159,6 +159,28 @@ def test_an_impatient_second_signal_does_not_cut_the_end_short(pytester: pytest.
     assert (pytester.path / "reports/latest/report.html").exists()
 
 
+@pytest.mark.usefixtures("heard")
+def test_a_teardown_that_fails_after_an_interrupt_is_told_and_costs_no_report(pytester: pytest.Pytester) -> None:
+    scenario = """
+        import os, pytest, signal
+        from harness.core.errors import ProvisionFailed
+
+        def fail():
+            raise ProvisionFailed("the Docker daemon is gone")
+
+        @pytest.mark.drill(blast_radius="namespace")
+        def test_story(drill_session):
+            drill_session._at_close(fail)
+            os.kill(os.getpid(), signal.SIGINT)
+        """
+    pytester.makepyfile(test_scenario=scenario)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reports", str(pytester.path / "reports"))
+    assert result.ret == ExitCode.INTERRUPTED
+    assert any("the Docker daemon is gone" in line for line in result.errlines)
+    assert not any("Traceback" in line for line in [*result.outlines, *result.errlines])
+    assert (pytester.path / "reports/latest/report.html").exists()
+
+
 def test_a_marker_with_an_unknown_blast_radius_is_an_error_of_collection(pytester: pytest.Pytester) -> None:
     result = drill(pytester, scenario=SCENARIO.replace('"namespace"', '"planet"'))
     assert result.ret == ExitCode.USAGE

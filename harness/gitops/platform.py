@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from harness.cluster.live import Gap, LiveView
 from harness.core.clock import MINUTE, Clock
-from harness.core.errors import ProvisionFailed
+from harness.core.errors import EnvironmentUnfit, ProvisionFailed
 from harness.core.objects import Ref
 from harness.core.observation import Observation
 from harness.core.profile import Profile
+from harness.core.text import first_line
 from harness.core.timeline import Journal
 from harness.effects.waiting import until
 from harness.gitops.argocd import ArgoCd
@@ -49,6 +50,7 @@ class Platform:
     _cluster: Cluster | None = None
     _view: LiveView | None = None
     _engine: ArgoCd | None = None
+    _silences: int = 0  # of the Docker engine, in a row
 
     @property
     def cluster(self) -> Cluster:
@@ -147,6 +149,23 @@ class Platform:
         """For people who kept it: how to look at it and how to delete it."""
         return self.cluster.how_to_reach()
 
+    def lost(self) -> str:
+        """Why the cluster cannot come back by itself; "" where it may. To be asked at intervals, while one waits.
+
+        Its nodes are containers: while the API is silent, the Docker engine is asked, and is silent twice in a row.
+        Once may be a restart of it.
+        """
+        if self._cluster is None or self._view is None or self._view.answering:
+            self._silences = 0
+            return ""
+        try:
+            self._cluster.docker.engine()
+        except EnvironmentUnfit as error:
+            self._silences += 1
+            return f"the cluster cannot come back: {first_line(error)}" if self._silences > 1 else ""
+        self._silences = 0
+        return ""
+
     def _bootstrap(self, cluster: Cluster) -> None:
         """Argo CD, then the root objects: accepted by an API whose nodes may still be coming up."""
         engine = ArgoCd(cluster.api, clock=self.clock)
@@ -180,8 +199,10 @@ class Platform:
         self.journal.add("probe.changed", seen.subject, **seen.to_record())
 
     def on_beat(self, seen: Observation, left: timedelta) -> None:
-        """What a wait says from time to time, for the current timeline."""
+        """What a wait says from time to time, for the current timeline. Raises ProvisionFailed: see `lost`."""
         self.journal.add("heartbeat", seen.subject, **seen.to_record(), left_s=left.total_seconds())
+        if why := self.lost():
+            raise ProvisionFailed(why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ import pytest
 
 from harness.cluster.live import Gap
 from harness.core.clock import MINUTE, SECOND
-from harness.core.errors import ProvisionFailed
+from harness.core.errors import EnvironmentUnfit, ProvisionFailed
 from harness.core.objects import Kind, Ref
 from harness.core.observation import State
 from harness.core.profile import DEFAULT
 from harness.core.timeline import Journal, Timeline
+from harness.effects.waiting import until
 from harness.gitops import platform as module
 from harness.gitops.explaining import WATCHED
 from harness.gitops.platform import Engine, Platform
@@ -35,6 +36,7 @@ class Workshop:
     ready: Script = ((NOW, State.MET),)
     sets: bool = False
     failure: Exception | None = None
+    silent: bool = False  # the Docker engine
     views: list[FakeView] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,10 +54,16 @@ class Workshop:
         if self.failure:
             raise self.failure
         api = SimpleNamespace(kind=kind, apply_many=lambda objects: self.diary.append(f"apply {', '.join(objects)}"))
-        made = SimpleNamespace(api=api, destroyed=False, how_to_reach=lambda: "this way")
+        docker = SimpleNamespace(engine=self.docker)
+        made = SimpleNamespace(api=api, destroyed=False, how_to_reach=lambda: "this way", docker=docker)
         meanwhile(made)
         self.diary.append("created")
         return made
+
+    def docker(self) -> None:
+        self.diary.append("ask docker")
+        if self.silent:
+            raise EnvironmentUnfit("a Docker engine", "none", "start it")
 
     def discard(self, spec: str) -> tuple[str, ...]:
         self.diary.append(f"discard {spec}")
@@ -75,6 +83,7 @@ class FakeView:
     shop: Workshop
     kinds: tuple[Kind, ...]
     on_gap: Callable[[Gap], None]
+    answering: bool = True
 
     def start(self) -> FakeView:
         self.shop.diary.append("look")
@@ -267,3 +276,28 @@ def test_an_engine_that_does_not_come_back_is_told(shop: Workshop) -> None:
     shop.ready = ((NOW, State.PENDING),)
     with pytest.raises(ProvisionFailed, match="Argo CD did not become ready"):
         shop.platform.rebootstrap()
+
+
+def test_docker_is_asked_only_while_the_api_is_silent_and_one_silence_may_be_a_restart(shop: Workshop) -> None:
+    assert shop.platform.lost() == ""  # no cluster at all
+    shop.platform.start()
+    assert shop.platform.lost() == ""
+    assert "ask docker" not in shop.diary
+    shop.views[-1].answering = False
+    assert [shop.platform.lost(), shop.platform.lost()] == ["", ""]  # the server is down, that is all
+    shop.silent = True
+    assert shop.platform.lost() == ""
+    shop.silent = False
+    assert shop.platform.lost() == ""
+    shop.silent = True
+    assert shop.platform.lost() == ""
+    assert shop.platform.lost() == "the cluster cannot come back: expected a Docker engine; found none; start it"
+
+
+def test_a_wait_for_what_cannot_come_back_ends(shop: Workshop) -> None:
+    shop.platform.start()
+    shop.views[-1].answering, shop.silent = False, True
+    waiting = FakeProbe(shop.clock, [(NOW, State.PENDING)])
+    with pytest.raises(ProvisionFailed, match="cannot come back"):
+        until(waiting, within=10 * MINUTE, clock=shop.clock, on_beat=shop.platform.on_beat)
+    assert shop.clock.now_ns() < 60 * 10**9
