@@ -234,15 +234,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
     """Exit by class of failure. A broken promise outranks trouble of our own: it is the news.
 
-    After an interrupt the fixtures end in here, and what one of them raises would be a traceback and an exit code that
-    means something else. The timeline of the run has it.
+    After an interrupt the fixtures end in here: what one of them raised would be a traceback, and an exit code that
+    means something else.
     """
     try:
         yield
     except Exception as error:
-        if exitstatus != ExitCode.INTERRUPTED:
+        if exitstatus in (ExitCode.OK, ExitCode.PROMISE_BROKEN, ExitCode.USAGE, ExitCode.NOTHING_SELECTED):
             raise
-        sys.stderr.write(f"teardown: {error}\n")
+        sys.stderr.write(f"teardown: {_told(error)}; `drill clean` removes what this run may have left\n")
     outcomes = session.config.stash[OUTCOMES]
     if exitstatus != ExitCode.PROMISE_BROKEN or not outcomes:
         return
@@ -279,6 +279,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         return
     terminalreporter.write_line(summary.table)
     terminalreporter.write_line(f"report: {summary.page}")
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong, and each of several."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_told(one) for one in error.exceptions)
+    return f"{type(error).__name__}: {error}"
 
 
 def _options(config: pytest.Config) -> Any:

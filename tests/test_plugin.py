@@ -168,15 +168,23 @@ def test_a_teardown_that_fails_after_an_interrupt_is_told_and_costs_no_report(py
         def fail():
             raise ProvisionFailed("the Docker daemon is gone")
 
+        @pytest.fixture
+        def other():
+            yield
+            raise KeyError("and something else")
+
         @pytest.mark.drill(blast_radius="namespace")
-        def test_story(drill_session):
+        def test_story(drill_session, other):
             drill_session._at_close(fail)
             os.kill(os.getpid(), signal.SIGINT)
         """
     pytester.makepyfile(test_scenario=scenario)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reports", str(pytester.path / "reports"))
     assert result.ret == ExitCode.INTERRUPTED
-    assert any("the Docker daemon is gone" in line for line in result.errlines)
+    (told,) = [line for line in result.errlines if line.startswith("teardown: ")]
+    assert "KeyError: 'and something else'" in told
+    assert "ProvisionFailed: the Docker daemon is gone" in told
+    assert "`drill clean`" in told
     assert not any("Traceback" in line for line in [*result.outlines, *result.errlines])
     assert (pytester.path / "reports/latest/report.html").exists()
 
@@ -221,7 +229,7 @@ WEB = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: '1'}\n"
                 "apps/web/a.yaml": WEB,
                 "drill.yaml": "front_doors: [web]\n",
             },
-            "Services that Git describes",
+            "Services in Git",
         ),
     ],
 )

@@ -22,9 +22,10 @@ from urllib.parse import urlparse
 
 from harness.core.clock import MINUTE, SECOND
 from harness.core.errors import CommandFailed, CommandTimeout, EnvironmentUnfit, ToolError, ToolMissing, UnsafeTarget
+from harness.core.text import first_line
 from harness.effects import proc
 
-QUICK = 20 * SECOND
+QUICK, BRIEF = 20 * SECOND, 10 * SECOND
 # Labels that must never reach a log or a report: k3d writes the cluster's join token into one.
 _SECRET_LABELS = frozenset({"k3d.cluster.token"})
 
@@ -126,6 +127,14 @@ class Docker:
             runtimes=tuple(sorted(facts.get("Runtimes") or {})), cgroup_version=str(facts.get("CgroupVersion", "")),
             memory_bytes=int(facts.get("MemTotal", 0)), cpus=int(facts.get("NCPU", 0)),
         )  # fmt: skip
+
+    def silence(self) -> str:
+        """Why the engine gives no answer; "" where it does. Cheap: for asking while one waits."""
+        try:
+            self._cli("version", "--format", "{{.Server.Version}}", timeout=BRIEF)
+        except ToolError as error:
+            return first_line(error)
+        return ""
 
     # --- containers ------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ _CONTENT = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
-# As kubectl asks for it; a server that cannot answers with the whole objects.
+# As kubectl asks for it. A server that cannot do that answers with the whole objects.
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 

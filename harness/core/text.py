@@ -55,6 +55,6 @@ def first_line(said: str | BaseException) -> str:
 
     An error without words is told by its type.
     """
-    lines = [*str(said).splitlines(), "", ""]
-    line = f"{lines[0]} {lines[1].strip()}".rstrip() if lines[0].endswith(":") else lines[0]
+    lines = [line.strip() for line in str(said).strip().splitlines()] or [""]
+    line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return line or (type(said).__name__ if isinstance(said, BaseException) else "")

@@ -60,7 +60,8 @@ class BootstrapPlan:
     """What turns an empty cluster into the platform: the engine, its settings, and the root objects in Git.
 
     `root` and `projects` are paths of the repository, applied after Argo CD is ready, projects first. `settings` are
-    keys of ConfigMap argocd-cm. `front_doors` are Services (namespace/name) that answer when the platform serves.
+    keys of ConfigMap argocd-cm. `front_doors` are Services (namespace/name, with a port named `http`) that
+    answer at /healthz when the platform serves.
     `note` says how the plan came about.
     """
 
@@ -110,17 +111,17 @@ def read_plan(repo: ServedRepo) -> BootstrapPlan:
         expected_resources=declared.expected_resources,
     )  # fmt: skip
     repo.follow(origins=plan.origins, branch=plan.branch or _followed_branch(repo, plan))
-    services = {f"{o.ref.namespace}/{o.ref.name}" for o in desired_objects(repo, plan) if o.ref.kind == "Service"}
-    if strangers := [door for door in plan.front_doors if door not in services]:
-        raise ConfigError(f"Services that Git describes, as namespace/name, in {FILE} (front_doors)",
-                          repr(strangers[0]), f"there are {some(sorted(services)) or 'none'}")  # fmt: skip
+    doors = {f"{o.ref.namespace}/{o.ref.name}" for o in desired_objects(repo, plan) if _is_door(o.manifest)}
+    if strangers := [door for door in plan.front_doors if door not in doors]:
+        raise ConfigError(f"Services in Git, as namespace/name, with a port named http, in {FILE} (front_doors)",
+                          repr(strangers[0]), f"there are {some(sorted(doors)) or 'none'}")  # fmt: skip
     return plan
 
 
 def _read_file(repo: ServedRepo) -> _File:
     documents = mappings(repo.read(FILE), FILE)
     if len(documents) != 1:
-        raise ConfigError(f"one document in {FILE}", str(len(documents)), "see docs/reference for its keys")
+        raise ConfigError(f"one document in {FILE}", str(len(documents)), "keep one")
     try:
         return _File.model_validate(documents[0].body)
     except ValidationError as error:
@@ -163,6 +164,11 @@ def _placed(obj: Object, namespace: str, file: str) -> Object:
         raise ConfigError(f"{obj['kind']} {obj['metadata']['name']} ({file}) in namespace {namespace}", found,
                           "drill supports Applications in any other namespace not yet: move it")  # fmt: skip
     return {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+
+
+def _is_door(obj: Mapping[str, Any]) -> bool:
+    ports = dig(obj, "spec", "ports", default=[])
+    return obj.get("kind") == "Service" and any(port.get("name") == "http" for port in ports)
 
 
 def _is_application(obj: Mapping[str, Any]) -> bool:

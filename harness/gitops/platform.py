@@ -11,12 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from harness.cluster.live import Gap, LiveView
-from harness.core.clock import MINUTE, Clock
-from harness.core.errors import EnvironmentUnfit, ProvisionFailed
+from harness.core.clock import MINUTE, SECOND, Clock, between_ns
+from harness.core.errors import ProvisionFailed
 from harness.core.objects import Ref
 from harness.core.observation import Observation
 from harness.core.profile import Profile
-from harness.core.text import first_line
 from harness.core.timeline import Journal
 from harness.effects.waiting import until
 from harness.gitops.argocd import ArgoCd
@@ -31,6 +30,7 @@ if TYPE_CHECKING:  # what makes clusters and images is loaded when one is made: 
     from harness.gitops.plan import BootstrapPlan
 
 ENGINE_PATIENCE = 5 * MINUTE
+DOCKER_RESTART = 15 * SECOND  # a Docker engine that is silent for longer is gone, and with it the nodes
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Platform:
     _cluster: Cluster | None = None
     _view: LiveView | None = None
     _engine: ArgoCd | None = None
-    _silences: int = 0  # of the Docker engine, in a row
+    _silent_ns: int | None = None  # since when the Docker engine gives no answer
 
     @property
     def cluster(self) -> Cluster:
@@ -152,19 +152,15 @@ class Platform:
     def lost(self) -> str:
         """Why the cluster cannot come back by itself; "" where it may. To be asked at intervals, while one waits.
 
-        Its nodes are containers: while the API is silent, the Docker engine is asked, and is silent twice in a row.
-        Once may be a restart of it.
+        Its nodes are containers: while the API is silent, the Docker engine is asked. A short silence may be a restart.
         """
-        if self._cluster is None or self._view is None or self._view.answering:
-            self._silences = 0
+        why, now = "", self.clock.now_ns()
+        if self._cluster is not None and self._view is not None and not self._view.answering:
+            why = self._cluster.docker.silence()
+        self._silent_ns = (self._silent_ns or now) if why else None
+        if self._silent_ns is None or between_ns(self._silent_ns, now) < DOCKER_RESTART:
             return ""
-        try:
-            self._cluster.docker.engine()
-        except EnvironmentUnfit as error:
-            self._silences += 1
-            return f"the cluster cannot come back: {first_line(error)}" if self._silences > 1 else ""
-        self._silences = 0
-        return ""
+        return f"the cluster cannot come back: {why}"
 
     def _bootstrap(self, cluster: Cluster) -> None:
         """Argo CD, then the root objects: accepted by an API whose nodes may still be coming up."""

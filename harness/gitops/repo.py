@@ -163,8 +163,8 @@ class ServedRepo:
                 raise ConfigError(f"UTF-8 text in {path}", str(error), "save the file as UTF-8") from None
         return texts
 
-    def follows(self, commit: str, later: str) -> bool:
-        """Whether `later` is that commit or comes after it; False also for one that is not here."""
+    def is_ancestor(self, commit: str, later: str) -> bool:
+        """Whether `later` is that commit, or comes after it. False also where one of them is not here."""
         return self.git.run("merge-base", "--is-ancestor", commit, later, check=False).returncode == 0
 
     # -- changing the copy
@@ -196,7 +196,7 @@ class ServedRepo:
             if len(parents) != 1:
                 raise ConfigError("a commit with one parent to revert", f"{bad[:10]} with {len(parents)}",
                                   "revert linear commits only")  # fmt: skip
-            if not self.follows(bad, head):
+            if not self.is_ancestor(bad, head):
                 raise ConfigError(f"a commit of {self.branch}", f"{bad[:10]} elsewhere", "revert what was committed")
             with self._worktree(head) as tree:
                 try:

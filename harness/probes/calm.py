@@ -20,6 +20,7 @@ from harness.faults.hand import Drift, Hand, authors, uid
 from harness.gitops.argocd import APPLICATION
 from harness.gitops.judgement import under_way
 from harness.gitops.platform import Platform
+from harness.gitops.render import application_in_git
 
 
 class _LeftAlone:
@@ -108,7 +109,7 @@ def undisturbed(platform: Platform, application: str) -> Probe:
 
     BROKEN once it has. Raises ConfigError: no such Application in Git; ApiUnreachable while it cannot be seen.
     """
-    return _Undisturbed(platform, _known(platform, application))
+    return _Undisturbed(platform, application_in_git(platform.repo, platform.plan, application).name)
 
 
 @dataclass(slots=True)
@@ -148,7 +149,7 @@ def at_rest(platform: Platform, application: str) -> Probe:
 
     Raises ConfigError: no such Application in Git.
     """
-    return _AtRest(platform, _known(platform, application))
+    return _AtRest(platform, application_in_git(platform.repo, platform.plan, application).name)
 
 
 @dataclass(slots=True)
@@ -206,13 +207,6 @@ def _status(app: Object, ref: Ref) -> str:
         if name == (ref.group, ref.kind, ref.namespace, ref.name):
             return str(found.get("status") or "")
     return ""
-
-
-def _known(platform: Platform, name: str) -> str:
-    names = sorted({desired.application for desired in platform.desired()})
-    if name not in names:
-        raise ConfigError("an Application in Git", repr(name), f"name one of these: {', '.join(names) or 'none'}")
-    return name
 
 
 def _application(platform: Platform, name: str) -> Ref:

@@ -41,7 +41,7 @@ class _Census:
 def everything(api: KubeApi) -> Iterator[Object]:
     """Every object that is there, of all kinds whose objects do not come and go by themselves.
 
-    Of Pods and volume claims all of it, of all others the metadata: nobody asks for more, and a cluster pays for it.
+    Pods and volume claims are whole; all others have their metadata only, which is all that is asked of them.
 
     Raises ApiUnreachable, ApiRefused.
     """

@@ -91,7 +91,7 @@ class _Seen:
         if len(revision) != 40:
             return False  # after an error Argo CD shows the branch by its name
         if revision not in self._passed:
-            self._passed[revision] = self.platform.repo.follows(self.commit, revision)
+            self._passed[revision] = self.platform.repo.is_ancestor(self.commit, revision)
         return self._passed[revision]
 
     def _ask(self, live: Object, now: int) -> None:

@@ -203,17 +203,19 @@ class _Contents:
 
     def read(self) -> dict[str, Any]:
         """The rows that are there, as ranges of sequence numbers; `strays` are lines in our name that we never sent.
+        What was acknowledged before `asked_us` has to be among them.
 
         Raises ApiUnreachable, ApiRefused, ProvisionFailed.
         """
-        ledger = self.ledger
+        ledger, clock = self.ledger, self.ledger.platform.clock
+        asked = ledger.platform.journal.timeline.moment(clock.now_ns()) // timedelta(microseconds=1)
         lines = ledger.rows().splitlines()
         ours = [line.split() for line in lines if line.startswith(f"drill {ledger.id} ")]
         numbers = [int(words[2]) for words in ours if len(words) == 4 and words[2].isdigit()]
         known = {number for number in numbers if 1 <= number <= ledger.sent}
         strays = len(ours) - len(known)  # torn, twice, or never sent
         return {"id": ledger.id, "target": ledger.target, "claim": ledger.claim, "lines": len(lines),
-                "present": ranges(known), "strays": strays}  # fmt: skip
+                "asked_us": asked, "present": ranges(known), "strays": strays}  # fmt: skip
 
 
 def ranges(numbers: Iterable[int]) -> list[list[int]]:

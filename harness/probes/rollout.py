@@ -224,7 +224,7 @@ class _Synced(_OfApplication):
         if not revision or revision == self.commit.sha:
             return bool(revision)
         if revision not in self.asked:  # a process each: not at every event
-            self.asked[revision] = self.platform.repo.follows(self.commit.sha, revision)
+            self.asked[revision] = self.platform.repo.is_ancestor(self.commit.sha, revision)
         return self.asked[revision]
 
 

@@ -40,8 +40,15 @@ def fault(at: float) -> Event:
     return event("fault.injected", sent_us=int(at * S), accepted_us=int(at * S), what="")
 
 
-def read(*present: list[int], id: str = "a", strays: int = 0) -> Event:
-    value = {"id": id, "target": "shop/db", "claim": "shop/data-db-0", "present": list(present), "strays": strays}
+def read(*present: list[int], id: str = "a", strays: int = 0, at: float = 2.5) -> Event:
+    value = {
+        "id": id,
+        "asked_us": int(at * S),
+        "target": "shop/db",
+        "claim": "shop/data-db-0",
+        "present": list(present),
+        "strays": strays,
+    }
     return event("observed", reading="ledger", value=value)
 
 
@@ -134,7 +141,9 @@ class TestGitBringsBackNoData:
         assert git_brings_back_no_data()(told(fault(6), read())).verdict is INCONCLUSIVE
         assert git_brings_back_no_data()(told(fault(6), rows(7), read())).verdict is INCONCLUSIVE
 
-    @pytest.mark.parametrize("control", [None, read(), read([1, 1], [3, 3]), read([1, 3], id="b")])
+    @pytest.mark.parametrize("control", [
+        None, read(), read([1, 1]), read([2, 2]), read([1, 2], at=3.5), read([1, 3], at=0.5), read([1, 3], id="b"),
+    ])  # fmt: skip
     def test_writes_that_were_never_seen_kept_prove_nothing(self, control: Event | None) -> None:
         events = [rows(1, 2, 3), *([control] if control else []), fault(6), read()]
         finding = git_brings_back_no_data()(told(*events))

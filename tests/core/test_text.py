@@ -79,6 +79,8 @@ def test_elapsed(seconds: float, text: str) -> None:
         ("one\ntwo", "one"),
         ("`docker ps` ended with 1:\n  no daemon\nmore", "`docker ps` ended with 1: no daemon"),
         ("nothing after it:", "nothing after it:"),
+        ("\n boom\nmore", "boom"),
+        ("it said: \nno", "it said: no"),
         ("", ""),
         (ValueError("bad\nworse"), "bad"),
         (ValueError(), "ValueError"),

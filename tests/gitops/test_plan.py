@@ -42,12 +42,18 @@ def complaint(tmp_path: Path, files: Mapping[str, str]) -> ConfigError:
     return caught.value
 
 
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: shop}
+spec: {ports: [{name: http, port: 80}]}
+"""
 BASE = {"apps/one/cm.yaml": CONFIG_MAP.format(name="one"), "argocd-apps/one.yaml": app("one")}
 
 
 def test_everything_drill_yaml_can_say(tmp_path: Path) -> None:
     found = plan(tmp_path, BASE | {
-        "apps/one/api.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n",
+        "apps/one/api.yaml": SERVICE,
         "project.yaml": "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {name: team}\n",
         "drill.yaml": f"""\
 apiVersion: drill/v1
@@ -78,6 +84,11 @@ def test_projects_come_before_the_root_and_everything_is_placed(tmp_path: Path) 
     ]  # fmt: skip
 
 
+def test_a_front_door_needs_a_port_that_can_be_asked(tmp_path: Path) -> None:
+    files = BASE | {"apps/one/api.yaml": SERVICE.replace("http", "grpc"), "drill.yaml": "front_doors: [shop/api]\n"}
+    assert "with a port named http" in str(complaint(tmp_path, files))
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -85,7 +96,7 @@ def test_projects_come_before_the_root_and_everything_is_placed(tmp_path: Path) 
         ("repository: {orign: a}\n", ["repository.orign", "did you mean 'origin'?"]),
         ("front_door: shop/api\n", ["front_door", "did you mean 'front_doors'?"]),
         ("front_doors: [1]\n", ["front_doors.0", "string"]),
-        ("front_doors: [api]\n", ["Services that Git describes", "drill.yaml (front_doors)", "'api'", "are none"]),
+        ("front_doors: [api]\n", ["with a port named http", "drill.yaml (front_doors)", "'api'", "are none"]),
         ("engine: flux\n", ["engine", "'argocd'", "'flux'"]),
         ("expected_resources: 0\n", ["expected_resources", "greater than 0"]),
         ("settings: {a: 1}\n", ["settings.a", "string"]),

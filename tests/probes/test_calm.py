@@ -13,6 +13,7 @@ from harness.core.errors import ApiUnreachable, ConfigError
 from harness.core.objects import Object, Ref
 from harness.core.observation import State
 from harness.faults.live_drift import AddLabel, CreateByHand, ScaleDeployment
+from harness.probes import calm
 from harness.probes.calm import at_rest, left_alone, out_of_sync, undisturbed
 from tests.stage import Stage, deployment, desired, kind
 
@@ -20,8 +21,15 @@ API = Ref("apps", "Deployment", "shop", "api")
 
 
 @pytest.fixture
-def stage() -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    def found(repo: Any, plan: Any, name: str) -> Any:
+        if name == "nobody":
+            raise ConfigError("an Application in Git", repr(name), "name another")
+        return SimpleNamespace(name=name)
+
+    monkeypatch.setattr(calm, "application_in_git", found)
     made = Stage(wanted=(desired(API),))
+    made.repo = made.plan = None  # type: ignore[attr-defined]
     made.engine = SimpleNamespace(namespace="argocd")  # type: ignore[attr-defined]
     made.deploy(replicas=1)
     return made

@@ -14,6 +14,7 @@ from harness.probes.census import census, everything
 VERBS = ("list", "watch")
 POD = Kind("", "v1", "Pod", "pods", True, VERBS)
 GONE = Kind("x.example", "v1", "Widget", "widgets", True, VERBS)
+CONFIG = Kind("", "v1", "ConfigMap", "configmaps", True, VERBS)
 EVENT = Kind("", "v1", "Event", "events", True, VERBS)
 REVIEW = Kind("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", False, ("create",))
 
@@ -29,12 +30,16 @@ class Api:
         self.status = status
 
     def kinds(self) -> tuple[Kind, ...]:
-        return (POD, EVENT, REVIEW, GONE)
+        return (POD, EVENT, REVIEW, GONE, CONFIG)
 
     def list(self, kind: Kind, *, metadata_only: bool) -> Any:
         if kind == GONE:
             raise ApiRefused(self.status, "", "no")
-        assert kind == POD
+        if kind == CONFIG:
+            assert metadata_only
+            metadata = {"namespace": "shop", "name": "settings", "uid": "settings-0123"}
+            return SimpleNamespace(items=({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata},))
+        assert kind in (POD, EVENT, REVIEW)
         assert not metadata_only
         started = pod("api-aaaa", "ReplicaSet", containerStatuses=[{"restartCount": 2}, {"restartCount": 1}])
         return SimpleNamespace(items=(started, pod("task", "Job")))
@@ -43,7 +48,8 @@ class Api:
 def test_an_entry_tells_what_harm_would_change() -> None:
     platform: Any = SimpleNamespace(api=Api())
     assert census(platform).read() == {
-        "Pod shop/api-aaaa": {"uid": "api-aaaa", "owner": "owner-01", "node": "agent-0", "restarts": 3}
+        "Pod shop/api-aaaa": {"uid": "api-aaaa", "owner": "owner-01", "node": "agent-0", "restarts": 3},
+        "ConfigMap shop/settings": {"uid": "settings"},
     }
 
 
@@ -55,4 +61,4 @@ def test_a_refusal_that_is_not_an_absence_is_raised() -> None:
 
 def test_what_comes_and_goes_by_itself_is_not_counted() -> None:
     api: Any = Api()
-    assert {item["kind"] for item in everything(api)} == {"Pod"}
+    assert [item["metadata"]["name"] for item in everything(api)] == ["api-aaaa", "task", "settings"]

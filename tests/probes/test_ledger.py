@@ -174,9 +174,10 @@ class TestContents:
             ledger.append()
         del shop.lines[3]
         shop.lines += ["drill another 1 7", "somebody's own line"]
+        asked = shop.journal.timeline.moment(shop.clock.now_ns()) // timedelta(microseconds=1)
         assert ledger.contents().read() == {
             "id": "canary", "target": "shop/db", "claim": "shop/data-db-0", "lines": 7,
-            "present": [[1, 3], [5, 6]], "strays": 0,
+            "asked_us": asked, "present": [[1, 3], [5, 6]], "strays": 0,
         }  # fmt: skip
 
     @pytest.mark.parametrize("line", ["drill canary 1 0", "drill canary 9 0", "drill canary x 0", "drill canary 2"])

@@ -127,7 +127,8 @@ class Shop:
         assert kind.kind in ("Secret", "Application", "Namespace")
         if self.refuses is not None and kind.kind == "Application":
             raise self.refuses
-        return SimpleNamespace(items=tuple(o for o in self.objects if o["kind"] == kind.kind))
+        found = (o for o in self.objects if o["kind"] == kind.kind)
+        return SimpleNamespace(items=tuple({k: o[k] for k in ("apiVersion", "kind", "metadata")} for o in found))
 
 
 def read(shop: Shop) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from harness.core.clock import SECOND
 from harness.core.errors import ApiRefused, ApiUnreachable, ConfigError, ProvisionFailed
 from harness.core.objects import Ref
 from harness.core.observation import Probe, State
-from harness.probes.serving import answers
+from harness.probes.serving import answers, front_doors_answer
 from tests.stage import Stage
 
 PATH = "/api/v1/namespaces/shop/services/api:http/proxy/healthz"
@@ -88,6 +88,14 @@ def test_another_path_may_be_asked(stage: Stage) -> None:
 def test_a_service_must_be_a_namespace_and_a_name(stage: Stage, service: str) -> None:
     with pytest.raises(ConfigError, match="a Service as namespace/name"):
         answers(stage, service)  # type: ignore[arg-type]
+
+
+def test_each_front_door_is_a_question_of_its_own(stage: Stage) -> None:
+    stage.plan = SimpleNamespace(front_doors=("shop/api",))  # type: ignore[attr-defined]
+    (asked,) = front_doors_answer(stage)  # type: ignore[arg-type]
+    assert asked.subject == "answers(shop/api)"
+    stage.plan = SimpleNamespace(front_doors=())  # type: ignore[attr-defined]
+    assert front_doors_answer(stage) == ()  # type: ignore[arg-type]
 
 
 def test_a_service_that_git_does_not_describe_is_a_mistake_of_the_scenario(stage: Stage) -> None:

@@ -6,7 +6,7 @@ Here belongs judging the data canary and the loss list. How they are had does no
 Events read here:
   ledger.acknowledged   id, target, rows: [[sequence number, sent_us, acknowledged_us], ...]
   volume.copied         claim, begun_us, ended_us
-  observed (ledger)     value: id, target, claim, present ([[first, last], ...] of sequence numbers), strays
+  observed (ledger)     value: id, target, claim, asked_us, present ([[first, last], ...] of sequence numbers), strays
   observed (loss)       value: [{identity, why}, ...]
   observed (census)     value: {identity: {uid, owner, ...}}
   by_hand.made          identities
@@ -137,9 +137,10 @@ class _Book:
 
     @property
     def kept(self) -> bool:
-        """Whether a look before the fault found writes, every one up to the newest it found."""
-        newest = max((last for _, last in self.control.data["value"]["present"]), default=0) if self.control else 0
-        return newest > 0 and all(row.number > newest for row in self._missing(self.control))
+        """Whether a look before the fault found every write that had been acknowledged by then, and there were some."""
+        asked_us = self.control.data["value"].get("asked_us", 0) if self.control else 0
+        owed = {row for row in self.rows if row.acknowledged_us <= asked_us}
+        return bool(owed) and owed.isdisjoint(self._missing(self.control))
 
     def _missing(self, reading: Event | None) -> tuple[_Row, ...]:
         there = [] if reading is None else reading.data["value"]["present"]
@@ -172,7 +173,7 @@ def _unproven(book: _Book, fault: Event) -> str:
     """Why it would prove nothing that all its writes are missing; "" if it would."""
     if not any(row.acknowledged_us < fault.data["sent_us"] for row in book.rows):
         return "nothing was acknowledged before the fault"
-    return "" if book.kept else "no look before the fault found the writes: they may never have been kept"
+    return "" if book.kept else "no look before the fault found all writes: they may never have been kept"
 
 
 def _within(history: History, book: _Book, fault: Event, limit: timedelta | None) -> tuple[Verdict, str]:
