@@ -77,7 +77,7 @@ def test_pushed_commits_are_seen_by_polling_alone(drill: Drill, platform: Platfo
     )
 
 
-@pytest.mark.drill(blast_radius="namespace", objective=REFRESHED)
+@pytest.mark.drill(blast_radius="namespace")
 def test_commit_that_touches_nothing_changes_nothing(drill: Drill, platform: Platform) -> None:
     """A commit that concerns no object is seen and left at that: no sync, no write, the same objects as before."""
     before_and_after = versions(platform)
