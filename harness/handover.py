@@ -14,7 +14,7 @@ from typing import Any
 from harness.cluster.health import health
 from harness.core.clock import MINUTE, SECOND, Clock
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import NODE, POD, dig
+from harness.core.objects import NODE, POD, REPLICA_SET, dig, owned_by
 from harness.core.observation import Observation, Probe, State
 from harness.core.text import first_line, some
 from harness.effects.waiting import Outcome, until
@@ -87,9 +87,8 @@ def _serves(node: Mapping[str, Any]) -> bool:
 
 
 def _can_move(pod: Mapping[str, Any], engine: str) -> bool:
-    owners = dig(pod, "metadata", "ownerReferences", default=[])
     away = dig(pod, "metadata", "namespace") in (engine, "kube-system")
-    return not away and any(owner.get("kind") == "ReplicaSet" for owner in owners)
+    return not away and owned_by(pod, REPLICA_SET.kind)
 
 
 class Handover:

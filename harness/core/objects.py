@@ -113,6 +113,11 @@ def controlled(obj: Mapping[str, Any]) -> bool:
     return any(owner.get("controller") for owner in dig(obj, "metadata", "ownerReferences", default=[]))
 
 
+def owned_by(obj: Mapping[str, Any], kind: str) -> bool:
+    """Whether an object of that kind owns it."""
+    return any(owner.get("kind") == kind for owner in dig(obj, "metadata", "ownerReferences", default=[]))
+
+
 def condition(obj: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The condition of that type in an object's status; empty where it has none."""
     conditions = dig(obj, "status", "conditions", default=[])

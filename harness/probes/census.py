@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.cluster.kube import KubeApi
 from harness.core.errors import ApiRefused
-from harness.core.objects import Kind, Object, dig, ref_of
+from harness.core.objects import Kind, Object, dig, owned_by, ref_of
 from harness.gitops.platform import Platform
 
 # What comes and goes by itself: records of what happened, locks, what follows from Pods and Services, measurements.
@@ -78,8 +78,7 @@ def _restarts(pod: Mapping[str, Any]) -> int:
 
 
 def _of_a_job(item: Object) -> bool:
-    owners = dig(item, "metadata", "ownerReferences", default=[])
-    return item["kind"] == "Pod" and any(owner.get("kind") == "Job" for owner in owners)
+    return item["kind"] == "Pod" and owned_by(item, "Job")
 
 
 def census(platform: Platform) -> _Census:

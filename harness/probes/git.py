@@ -20,8 +20,8 @@ from harness.core.objects import Object, Ref, dig
 from harness.core.observation import Observation, Probe, State
 from harness.core.text import parse_duration, some
 from harness.faults.git import PushCommit, follow
-from harness.gitops.argocd import REFRESH
 from harness.gitops.convergence import NUDGE_EVERY, Converged
+from harness.gitops.judgement import refresh_pending
 from harness.gitops.platform import Platform
 from harness.gitops.render import application_in_git
 from harness.probes.calm import require_sight
@@ -98,7 +98,7 @@ class _Seen:
         """A request that is pending is not repeated, unless it stays so: it may have been answered from before."""
         if not self.nudge:
             return
-        pending = REFRESH in dig(live, "metadata", "annotations", default={})
+        pending = refresh_pending(live)
         rest = NUDGE_EVERY if pending else _NUDGE_AGAIN
         if self._nudged_ns is not None and between_ns(self._nudged_ns, now) < rest:
             return

@@ -16,7 +16,7 @@ from typing import Any
 from harness.cluster.nodes import Node, NodeView
 from harness.core.clock import SECOND, seconds
 from harness.core.errors import PreconditionUnmet, ProvisionFailed
-from harness.core.objects import POD, REPLICA_SET, STATEFUL_SET, Kind, Object, dig
+from harness.core.objects import POD, REPLICA_SET, STATEFUL_SET, Object, dig, owned_by
 from harness.core.profile import Profile
 from harness.faults.node import STORAGE, identity
 from harness.gitops.platform import Platform
@@ -50,7 +50,7 @@ def busiest_agent(platform: Platform) -> str:
         found = ", ".join(agents) or "none"
         raise PreconditionUnmet(f"expected an agent on which Argo CD's controller does not run; found {found}: "
                                 "give the cluster two agents or more")  # fmt: skip
-    count = Counter(dig(p, "spec", "nodeName") for p in pods if _owned_by(p, REPLICA_SET))
+    count = Counter(dig(p, "spec", "nodeName") for p in pods if owned_by(p, REPLICA_SET.kind))
     return max(sorted(free), key=lambda name: count[name])
 
 
@@ -75,12 +75,7 @@ def _nodes(platform: Platform, role: str) -> list[Node]:
 
 
 def _of_a_stateful_engine(platform: Platform, pod: Object) -> bool:
-    return dig(pod, "metadata", "namespace") == platform.engine.namespace and _owned_by(pod, STATEFUL_SET)
-
-
-def _owned_by(pod: Object, kind: Kind) -> bool:
-    owners = dig(pod, "metadata", "ownerReferences", default=[])
-    return any(owner.get("kind") == kind.kind for owner in owners)
+    return dig(pod, "metadata", "namespace") == platform.engine.namespace and owned_by(pod, STATEFUL_SET.kind)
 
 
 # --- how long ---------------------------------------------------------------------------------------------------------
@@ -164,7 +159,7 @@ class _NodePods:
         """Namespace/name -> uid and restarts, but for Jobs' Pods. Raises ApiUnreachable, ApiRefused."""
         pods = {f"{p['metadata']['namespace']}/{p['metadata']['name']}": p for p in _pods(self.platform, self.node)}
         return {name: {"uid": dig(pod, "metadata", "uid"), "restarts": _restarts(pod)}
-                for name, pod in sorted(pods.items()) if not _of_a_job(pod)}  # fmt: skip
+                for name, pod in sorted(pods.items()) if not owned_by(pod, "Job")}  # fmt: skip
 
 
 def node_pods(platform: Platform, node: str) -> _NodePods:
@@ -190,7 +185,3 @@ def _settled(pods: Iterable[Object]) -> set[str]:
 
 def _restarts(pod: Mapping[str, Any]) -> int:
     return sum(int(s.get("restartCount") or 0) for s in dig(pod, "status", "containerStatuses", default=[]))
-
-
-def _of_a_job(pod: Object) -> bool:
-    return any(owner.get("kind") == "Job" for owner in dig(pod, "metadata", "ownerReferences", default=[]))

@@ -20,7 +20,7 @@ from harness.cluster.health import health
 from harness.cluster.readiness import node_problem
 from harness.core.clock import SECOND, Clock, between_ns
 from harness.core.errors import ApiRefused, ApiUnreachable, ProvisionFailed
-from harness.core.objects import CLAIM, POD, REPLICA_SET, Object, Ref, condition, dig, ref_of
+from harness.core.objects import CLAIM, POD, REPLICA_SET, Object, Ref, condition, dig, owned_by, ref_of
 from harness.core.observation import Observation, Probe, State
 from harness.core.text import first_line, some
 from harness.gitops.argocd import APPLICATION, DEPLOYMENT, STATEFUL_SET
@@ -384,8 +384,7 @@ def _owner(obj: Object) -> str:
 def _of_pods(view: Any, node: str) -> Iterator[Any]:
     """The Pods of a node, but for those of Jobs: they end."""
     for seen in view.all(POD):
-        owners = dig(seen.object, "metadata", "ownerReferences", default=[])
-        if dig(seen.object, "spec", "nodeName") == node and not any(o.get("kind") == "Job" for o in owners):
+        if dig(seen.object, "spec", "nodeName") == node and not owned_by(seen.object, "Job"):
             yield seen
 
 
